@@ -1,0 +1,22 @@
+"""A self-hosted audit log. This page is the map: one sentence a module, in reading order.
+
+The vocabulary: pure values and functions, no I/O, no clock, no randomness.
+
+- `errors`: every failure raised on purpose, as one tree.
+- `canonical`: JSON strict in, one spelling out (RFC 8785).
+- `times`: moments as text (RFC 3339).
+- `validation`: values against models, with a pointer for each flaw.
+- `events`: an event as told, a draft on its way in, a record as kept.
+- `filters`: questions about records, and the pure `matches()` that decides them.
+- `access`: users, scopes, and a caller who was checked.
+
+What touches the world:
+
+- `store`: where records and users are kept; `port` is the contract that both adapters keep.
+- `ledger`: what is done, in order: events become records, people prove who they are.
+- `web`: the HTTP API.
+- `client`: what talks to a server, and what reads foreign log files; no server code in it.
+- `runtime`: settings, logs, metrics, the command line, and the one place where things are built.
+"""
+
+__version__ = "0.1.0"

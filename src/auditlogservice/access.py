@@ -1,0 +1,85 @@
+"""Who is asking, and what they may do. Pure values; how they prove it is `ledger/accounts.py`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from auditlogservice.errors import Flaw, InsufficientScope, InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+
+class Scope(StrEnum):
+    """One permission. None of them implies another: a write-only source cannot read."""
+
+    EVENTS_WRITE = "events:write"
+    EVENTS_READ = "events:read"
+    EVENTS_DELETE = "events:delete"
+    USERS_MANAGE = "users:manage"
+
+
+# What `users add` gives when told nothing: the rights that every user of the old service had.
+DEFAULT_SCOPES = frozenset({Scope.EVENTS_WRITE, Scope.EVENTS_READ, Scope.EVENTS_DELETE})
+DEFAULT_TENANT = "default"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
+_TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Someone, or something, that may sign in. `id` outlives no removal: names can be reused."""
+
+    id: str
+    name: str
+    tenant: str
+    scopes: frozenset[Scope]
+    password_hash: str
+    disabled: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A caller whose token was checked, with the scopes that the token and the user both have."""
+
+    user_id: str
+    name: str
+    tenant: str
+    scopes: frozenset[Scope]
+
+    def require(self, scope: Scope) -> None:
+        """Return if the caller has `scope`; raise InsufficientScope if not."""
+        if scope not in self.scopes:
+            raise InsufficientScope(scope)
+
+
+def parse_scopes(words: Iterable[str], *, pointer: str) -> frozenset[Scope]:
+    """Return the scopes with these names; raise InvalidInput for any other."""
+    try:
+        return frozenset(Scope(word) for word in words)
+    except ValueError as error:
+        known = " ".join(Scope)
+        raise InvalidInput([Flaw(pointer, f"{error}; the scopes are {known}")]) from None
+
+
+def format_scopes(scopes: Iterable[Scope]) -> str:
+    """Return the scopes as RFC 6749 §3.3 spells them: blank-separated, here in a fixed order."""
+    return " ".join(scope for scope in Scope if scope in frozenset(scopes))
+
+
+def check_user_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        rule = "1 to 128 letters, digits and . _ @ + -, the first a letter or a digit"
+        raise InvalidInput([Flaw("/name", f"a user's name is {rule}")])
+
+
+def check_tenant_name(name: str) -> None:
+    if not _TENANT.fullmatch(name):
+        rule = "1 to 63 lower-case letters, digits and -, the first not a -"
+        raise InvalidInput([Flaw("/tenant", f"a tenant's name is {rule}")])

@@ -1,0 +1,15 @@
+"""What talks to a server, and what reads foreign log files. It carries no server code.
+
+- `failures`: what may go wrong between here and a server, as one tree.
+- `calls`: `Client`, one method for each call, with retries that are safe.
+- `answers`: what a server said, with the exact bytes of each record.
+- `packing`: a file's bytes in clear.
+- `sources`: a file or standard input, as records with their places.
+- `shapes`: foreign audit formats told as our events.
+- `importing`: sources into a server, so that a second run changes nothing.
+"""
+
+from auditlogservice.client.calls import Client
+from auditlogservice.client.failures import ClientError
+
+__all__ = ["Client", "ClientError"]

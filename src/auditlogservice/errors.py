@@ -1,0 +1,256 @@
+"""Every failure raised on purpose, as one tree.
+
+Nothing here knows HTTP: `web/problems.py` gives each class a status, and a test proves that none
+lacks one. Messages are for people; they never carry a driver's text, a secret or a stack.
+
+    AuditLogError
+    ├── InputRefused
+    │   ├── MalformedInput ── BadCursor, BadIdempotencyKey
+    │   ├── InvalidInput ── IdempotencyKeyReused
+    │   ├── InputTooLarge
+    │   └── UnsupportedMedia
+    ├── AccessRefused
+    │   ├── NotAuthenticated
+    │   ├── InsufficientScope
+    │   └── TokenRequestRefused ── InvalidGrant, InvalidTokenRequest, InvalidScope,
+    │                              UnsupportedGrantType
+    ├── NotFound ── EventNotFound, UserNotFound
+    ├── EventErased
+    ├── Conflict ── UserExists
+    ├── Unavailable ── Overloaded, StoreUnreachable, StorageFull, StoreBroken, OutcomeUnknown
+    └── UnsafeSetup
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """One thing that is wrong with an input.
+
+    `pointer` is a JSON Pointer (RFC 6901) into the body, or the name of a query parameter or
+    header; the empty string is the whole body.
+    """
+
+    pointer: str
+    detail: str
+
+
+class AuditLogError(Exception):
+    """Base of every failure raised on purpose. Never raised itself."""
+
+
+# ---- what the caller sent ---------------------------------------------------
+
+
+class InputRefused(AuditLogError):
+    """The request can never succeed as it is. Nothing of it was kept."""
+
+
+class MalformedInput(InputRefused):
+    """The bytes are not what they claim to be: broken JSON, NaN, duplicate keys, bad gzip."""
+
+
+class BadCursor(MalformedInput):
+    """The cursor is forged, damaged, or belongs to another query or tenant."""
+
+    def __init__(self) -> None:
+        super().__init__("this cursor was not issued for this query; start again without it")
+
+
+class BadIdempotencyKey(MalformedInput):
+    """An Idempotency-Key must be 1 to 255 visible ASCII characters."""
+
+    def __init__(self) -> None:
+        super().__init__("an idempotency key is 1 to 255 visible ASCII characters")
+
+
+class InvalidInput(InputRefused):
+    """The input was understood, and is refused. `flaws` says where and why."""
+
+    def __init__(self, flaws: Sequence[Flaw]) -> None:
+        super().__init__("; ".join(f"{flaw.pointer or 'body'}: {flaw.detail}" for flaw in flaws))
+        self.flaws = tuple(flaws)
+
+
+class IdempotencyKeyReused(InvalidInput):
+    """The key was used before, with another event."""
+
+    def __init__(self, pointer: str = "Idempotency-Key") -> None:
+        super().__init__([Flaw(pointer, "this idempotency key was used for a different event")])
+
+
+class InputTooLarge(InputRefused):
+    """More bytes, or more events, than the limit. The limit is in the message."""
+
+
+class UnsupportedMedia(InputRefused):
+    """The media type or the content encoding is not one that this call reads."""
+
+
+# ---- who is asking ----------------------------------------------------------
+
+
+class AccessRefused(AuditLogError):
+    """The caller may not do this."""
+
+
+class NotAuthenticated(AccessRefused):
+    """No token, or one that is forged, expired, revoked, or of a user who is gone.
+
+    `tried` says that there was a token; what is wrong with it is told to nobody.
+    """
+
+    def __init__(self, *, tried: bool) -> None:
+        super().__init__(
+            "the token is forged, expired or revoked, or its user is gone"
+            if tried
+            else "a bearer token is needed"
+        )
+        self.tried = tried
+
+
+class InsufficientScope(AccessRefused):
+    """The token is good, and does not carry the scope that this needs."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"this needs the scope {scope}")
+        self.scope = scope
+
+
+class TokenRequestRefused(AccessRefused):
+    """No token is issued. Never raised itself: `error` is a code of RFC 6749 §5.2."""
+
+    error: ClassVar[str]
+
+
+class InvalidGrant(TokenRequestRefused):
+    """Unknown user, wrong password or disabled user: one answer for all three."""
+
+    error = "invalid_grant"
+
+    def __init__(self) -> None:
+        super().__init__("the username or the password is not right")
+
+
+class InvalidTokenRequest(TokenRequestRefused):
+    """A field of the form is missing, or there twice."""
+
+    error = "invalid_request"
+
+
+class InvalidScope(TokenRequestRefused):
+    """A scope was asked for that does not exist."""
+
+    error = "invalid_scope"
+
+
+class UnsupportedGrantType(TokenRequestRefused):
+    """A grant type that is not offered here."""
+
+    error = "unsupported_grant_type"
+
+
+# ---- what is not there, or not any more ---------------------------------------
+
+
+class NotFound(AuditLogError):
+    """There is no such thing, or it belongs to another tenant: the two look the same."""
+
+
+class EventNotFound(NotFound):
+    def __init__(self, event_id: str) -> None:
+        super().__init__("no event has this id")
+        self.event_id = event_id
+
+
+class UserNotFound(NotFound):
+    def __init__(self, name: str) -> None:
+        super().__init__("no user has this name")
+        self.name = name
+
+
+class EventErased(AuditLogError):
+    """The event existed and was erased; `by` whom, `at` which moment and for what `reason`."""
+
+    def __init__(
+        self, *, event_id: str, sequence: int, at: datetime, by: str, reason: str | None
+    ) -> None:
+        super().__init__("this event was erased")
+        self.event_id = event_id
+        self.sequence = sequence
+        self.at = at
+        self.by = by
+        self.reason = reason
+
+
+class Conflict(AuditLogError):
+    """The state of the thing forbids this."""
+
+
+class UserExists(Conflict):
+    def __init__(self, name: str) -> None:
+        super().__init__("a user with this name exists already")
+        self.name = name
+
+
+# ---- what the service cannot do now ------------------------------------------
+
+
+class Unavailable(AuditLogError):
+    """Not now. `retry_after` is the number of seconds after which it is worth trying again."""
+
+    retry_after = 1
+
+
+class Overloaded(Unavailable):
+    """More is waiting to be written than the queue may hold. Nothing of this was kept."""
+
+    def __init__(self) -> None:
+        super().__init__("too much is waiting to be written; this was not accepted")
+
+
+class StoreUnreachable(Unavailable):
+    """The database does not answer. Nothing of this was kept."""
+
+    def __init__(self) -> None:
+        super().__init__("the database does not answer")
+
+
+class StorageFull(Unavailable):
+    """No room is left on the disk. Nothing of this was kept; reading goes on."""
+
+    retry_after = 30
+
+    def __init__(self) -> None:
+        super().__init__("the disk is full; writing is refused, reading goes on")
+
+
+class StoreBroken(Unavailable):
+    """The disk failed or the file is damaged. Writing stays off until a restart has looked."""
+
+    retry_after = 60
+
+    def __init__(self) -> None:
+        super().__init__("the database reported damage; writing is off until an operator restarts")
+
+
+class OutcomeUnknown(Unavailable):
+    """The write may or may not have been kept. Safe to repeat with the same idempotency key."""
+
+    def __init__(self) -> None:
+        super().__init__("the fate of this write is unknown; repeat it with the same key")
+
+
+# ---- what the operator must mend ----------------------------------------------
+
+
+class UnsafeSetup(AuditLogError):
+    """The process refuses to start. The message says what is wrong and what to do."""

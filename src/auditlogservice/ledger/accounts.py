@@ -1,0 +1,108 @@
+"""Who may come in: users, their passwords and their scopes. Tokens are `ledger/tokens.py`."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from auditlogservice.access import (
+    DEFAULT_TENANT,
+    Scope,
+    User,
+    check_tenant_name,
+    check_user_name,
+)
+from auditlogservice.errors import InvalidGrant, UserExists, UserNotFound
+from auditlogservice.ledger.passwords import check_password
+
+if TYPE_CHECKING:
+    from auditlogservice.ledger.clock import Clock, Entropy
+    from auditlogservice.ledger.passwords import Passwords
+    from auditlogservice.store.port import AccountStore
+
+FIRST_ADMIN = "admin"
+
+
+class Accounts:
+    def __init__(
+        self, store: AccountStore, *, passwords: Passwords, clock: Clock, entropy: Entropy
+    ) -> None:
+        self._store = store
+        self._passwords = passwords
+        self._clock = clock
+        self._entropy = entropy
+
+    async def sign_in(self, name: str, password: str) -> User:
+        """Return the user; raise InvalidGrant, after the same time, whatever is wrong."""
+        user = await self._store.user_named(name)
+        hopeful = user is not None and not user.disabled
+        known = await self._passwords.verify(password, user.password_hash if user else None)
+        if not known or not hopeful or user is None:
+            raise InvalidGrant
+        return user
+
+    async def add(
+        self, name: str, password: str, *, scopes: frozenset[Scope], tenant: str = DEFAULT_TENANT
+    ) -> User:
+        """Keep a new user. Raises InvalidInput for a bad name or password, UserExists."""
+        check_user_name(name)
+        check_tenant_name(tenant)
+        check_password(password)
+        user = User(
+            id=self._entropy(12).hex(),
+            name=name,
+            tenant=tenant,
+            scopes=scopes,
+            password_hash=await self._passwords.hash(password),
+            disabled=False,
+            created_at=self._clock(),
+        )
+        await self._store.add_user(user)
+        return user
+
+    async def add_first_admin(self) -> tuple[str, str] | None:
+        """Make the first user of an empty store; return its name and its one-time password.
+
+        None if there are users already. Of several nodes that start at once, one makes it.
+        """
+        if await self._store.users(None):
+            return None
+        password = base64.b32encode(self._entropy(15)).decode().lower()
+        try:
+            await self.add(FIRST_ADMIN, password, scopes=frozenset(Scope))
+        except UserExists:
+            return None
+        return FIRST_ADMIN, password
+
+    async def users(self, tenant: str | None) -> list[User]:
+        return await self._store.users(tenant)
+
+    async def user(self, name: str, *, tenant: str | None = None) -> User:
+        """Return the user, if it is of `tenant` (None: any). Raises UserNotFound."""
+        user = await self._store.user_named(name)
+        if user is None or tenant not in {None, user.tenant}:
+            raise UserNotFound(name)
+        return user
+
+    async def change(
+        self,
+        user: User,
+        *,
+        password: str | None = None,
+        scopes: frozenset[Scope] | None = None,
+        disabled: bool | None = None,
+    ) -> User:
+        """Change what is given, in one write; return the user as it is now."""
+        if password is not None:
+            check_password(password)
+            user = replace(user, password_hash=await self._passwords.hash(password))
+        if scopes is not None:
+            user = replace(user, scopes=scopes)
+        if disabled is not None:
+            user = replace(user, disabled=disabled)
+        await self._store.change_user(user)
+        return user
+
+    async def remove(self, user: User) -> None:
+        await self._store.remove_user(user.id)

@@ -1,0 +1,1 @@
+"""The process: settings, keys, logs, metrics, the command line, and where everything is built."""

@@ -1,0 +1,1 @@
+"""The command line. Each module is one group of commands; `app` puts them together."""

@@ -1,0 +1,162 @@
+"""`serve`: run the HTTP server until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import tempfile
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from auditlogservice.errors import UnsafeSetup
+from auditlogservice.runtime.observability import configure_logs
+from auditlogservice.runtime.settings import Settings, load_settings
+from auditlogservice.runtime.wiring import build_app, open_accounts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastapi import FastAPI
+
+
+def serve(
+    store: Annotated[
+        str | None,
+        typer.Option(
+            help="sqlite:///path/audit.db or mongodb://host/database", show_default=False
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="folder for keys and database", show_default=False)
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="address to listen on")] = None,
+    port: Annotated[int | None, typer.Option(help="port to listen on; 0 takes a free one")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="processes; above 1 with MongoDB only")
+    ] = None,
+) -> None:
+    """Run the server. Options win over AUDITLOG_* in the environment; README.md lists them all."""
+    settings = load_settings(store=store, data_dir=data_dir, host=host, port=port, workers=workers)
+    if settings.workers > 1 and not settings.store_url.startswith("mongodb"):
+        raise UnsafeSetup("SQLite is written by one process; use --workers 1, or a MongoDB store")
+    os.umask(0o077)
+    configure_logs(settings)
+    listener = _listen(settings)
+    asyncio.run(_greet_first_admin(settings, _address(listener)))
+    if settings.workers == 1:
+        _Server(_config(build_app(settings), settings), listener).run([listener])
+    else:
+        _serve_many(settings, listener)
+
+
+async def _greet_first_admin(settings: Settings, url: str) -> None:
+    """Make the first user of an empty store, and show its password this once."""
+    async with open_accounts(settings) as accounts:
+        made = await accounts.add_first_admin()
+    if made is None:
+        return
+    name, password = made
+    sys.stdout.write(
+        "\nThis store was empty, so here is its first user. The password is shown only now;\n"
+        f"`auditlogservice users passwd {name}` sets another.\n\n"
+        f"    name      {name}\n    password  {password}\n\n"
+        "Get a token:\n\n"
+        f"    curl --form 'username=\"{name}\"' --form 'password=\"{password}\"' {url}/token\n\n"
+    )
+    sys.stdout.flush()
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise UnsafeSetup(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
+            "choose another with --port"
+        ) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - to call, not bind
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _config(app: FastAPI | str, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=isinstance(app, str),
+        workers=settings.workers,
+        access_log=False,
+        log_config=None,
+        lifespan="on",
+        ws="none",
+        server_header=False,
+        proxy_headers=False,
+        backlog=2048,
+        timeout_graceful_shutdown=int(settings.shutdown_grace.total_seconds()),
+    )
+
+
+class _Server(uvicorn.Server):
+    """One process, which says when it is ready and ends with 0 when it was asked to stop."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        super().__init__(config)
+        self._address = _address(listener)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        _say_ready(self._address)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            yield
+            # Uvicorn would now raise the signal again, and the process would die of it.
+            self._captured_signals.clear()
+
+
+def _serve_many(settings: Settings, listener: socket.socket) -> None:
+    """Several processes on one socket. They are told the settings by their environment."""
+    with tempfile.TemporaryDirectory(prefix="auditlog-metrics-") as figures:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures
+        for name in Settings.model_fields:
+            os.environ[f"AUDITLOG_{name.upper()}"] = _spell(getattr(settings, name))
+        app = "auditlogservice.runtime.wiring:app_from_environment"
+        _Supervisor(_config(app, settings), [listener]).run()
+
+
+def _spell(value: object) -> str:
+    return f"{int(value.total_seconds())}s" if isinstance(value, timedelta) else str(value)
+
+
+class _Supervisor(Multiprocess):
+    """The parent of the workers, which says when all of them are ready."""
+
+    def init_processes(self) -> None:
+        super().init_processes()
+        if all(process.wait_until_ready(_START_SECONDS) for process in self.processes):
+            _say_ready(_address(self.sockets[0]))
+
+
+def _say_ready(address: str) -> None:
+    sys.stdout.write(f"auditlogservice is ready at {address}\n")
+    sys.stdout.flush()
+
+
+_START_SECONDS = 60

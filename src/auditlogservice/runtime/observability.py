@@ -1,0 +1,178 @@
+"""Logs and metrics: what an operator sees of the process.
+
+One JSON line an event, control characters escaped by JSON itself; on a terminal, lines for
+people. Nothing here is given a body, a token or a password, so none can end up in a log.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+from auditlogservice import __version__
+from auditlogservice.errors import Unavailable
+
+if TYPE_CHECKING:
+    from auditlogservice.runtime.settings import Settings
+
+_SLOW_SECONDS = 1.0
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_EVENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 10_000)
+
+
+def configure_logs(settings: Settings) -> None:
+    """Send our lines, and those of every library, to standard error in one form."""
+    json_lines = settings.log_format == "json" or (
+        settings.log_format == "auto" and not sys.stderr.isatty()
+    )
+    shared: list[structlog.types.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: structlog.types.Processor = (
+        structlog.processors.JSONRenderer(serializer=lambda event, **_: _one_line(event))
+        if json_lines
+        else structlog.dev.ConsoleRenderer()
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
+    # A library's chatter is worth a line only when something is wrong with it.
+    for library in ("pymongo", "uvicorn", "asyncio", "python_multipart"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _one_line(event: dict[str, Any]) -> str:
+    return orjson.dumps(event, default=str).decode()
+
+
+def logger(name: str) -> structlog.stdlib.BoundLogger:
+    bound: structlog.stdlib.BoundLogger = structlog.get_logger(name)
+    return bound
+
+
+class AccessLines:
+    """One line a request: what went wrong or was slow at `info` and above, the rest at `debug`."""
+
+    def __init__(self) -> None:
+        self._log = logger("access")
+
+    def defect(self, error: Exception, *, request_id: str) -> None:
+        self._log.error("defect", request_id=request_id, exc_info=error)
+
+    def request(
+        self, *, method: str, path: str, status: int, seconds: float, request_id: str
+    ) -> None:
+        if status < 400 and seconds < _SLOW_SECONDS:  # noqa: PLR2004 - HTTP's classes of status
+            if not logging.getLogger("access").isEnabledFor(logging.DEBUG):
+                return
+            write = self._log.debug
+        else:
+            write = self._log.error if status == 500 else self._log.info  # noqa: PLR2004
+        write(
+            "request",
+            method=method,
+            path=path,
+            status=status,
+            ms=round(seconds * 1000, 2),
+            request_id=request_id,
+        )
+
+
+class PrometheusMetrics:
+    """Counts for `/metrics`; over all workers if PROMETHEUS_MULTIPROC_DIR is set."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._log = logger("recorder")
+        self._requests = Histogram(
+            "auditlog_request_seconds",
+            "How long answers took.",
+            ("method", "route", "status"),
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._group_events = Histogram(
+            "auditlog_commit_events",
+            "How many events shared one commit.",
+            buckets=_EVENTS,
+            registry=self._registry,
+        )
+        self._group_seconds = Histogram(
+            "auditlog_commit_seconds",
+            "How long a commit took.",
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._failures = Counter(
+            "auditlog_commit_failures",
+            "Commits that failed, by the class of the error.",
+            ("error",),
+            registry=self._registry,
+        )
+        info = Gauge(
+            "auditlog_info",
+            "The version that runs.",
+            ("version",),
+            registry=self._registry,
+            multiprocess_mode="liveall",
+        )
+        info.labels(__version__).set(1)
+        self._queued = Gauge(
+            "auditlog_queued_events",
+            "Events that wait to be written, or are being written.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+
+    def queued(self, events: int) -> None:
+        self._queued.set(events)
+
+    def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
+        self._requests.labels(method, route, status).observe(seconds)
+
+    def committed(self, *, events: int, seconds: float) -> None:
+        self._group_events.observe(events)
+        self._group_seconds.observe(seconds)
+
+    def failed(self, error: BaseException) -> None:
+        self._failures.labels(type(error).__name__).inc()
+        defect = None if isinstance(error, Unavailable) else error
+        self._log.error("commit failed", error=type(error).__name__, exc_info=defect)
+
+    def page(self) -> tuple[bytes, str]:
+        registry = self._registry
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            registry = CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry), CONTENT_TYPE_LATEST

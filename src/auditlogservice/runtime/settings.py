@@ -1,0 +1,120 @@
+"""Settings: the only reader of the environment. README.md has the table; a test compares them."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from auditlogservice.errors import UnsafeSetup
+
+_DURATION = re.compile(r"(\d+)(s|m|h|d)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+class Settings(BaseSettings):
+    """What an operator can choose.
+
+    Each field is AUDITLOG_<NAME> in the environment or in .env, and <name> in
+    auditlogservice.toml; the environment wins, then .env, then the file.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="AUDITLOG_",
+        env_file=".env",
+        toml_file="auditlogservice.toml",
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    store: str = ""
+    """Where records are kept: `sqlite:///path/audit.db`, or `mongodb://host/database`. By default
+    `audit.db` in the data folder."""
+
+    data_dir: Path = Path("auditlog-data")
+    """The folder of this node's own files: its token key and, by default, the database."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    """The port to listen on; 0 takes a free one."""
+
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """How many processes answer requests; more than one needs MongoDB."""
+
+    token_ttl: Annotated[Duration, Field(ge=timedelta(minutes=1), le=timedelta(days=30))] = (
+        timedelta(hours=12)
+    )
+    """How long a token is good for: `30m`, `12h`, `7d`."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is worth a line in the log."""
+
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """How log lines look; `auto` is `console` on a terminal and `json` elsewhere."""
+
+    queue_events: Annotated[int, Field(ge=1)] = 50_000
+    """How many events may wait to be written before new ones are refused with 503."""
+
+    queue_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
+    """How many bytes may wait to be written before new ones are refused with 503."""
+
+    store_timeout: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(seconds=10)
+    """How long one call to MongoDB may take before the answer is 503."""
+
+    shutdown_grace: Annotated[Duration, Field(ge=timedelta(0))] = timedelta(seconds=10)
+    """How long running requests may go on after SIGTERM."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del file_secret_settings
+        return (
+            init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls),
+        )  # fmt: skip
+
+    @property
+    def store_url(self) -> str:
+        """The store, with the default filled in."""
+        return self.store or f"sqlite:///{self.data_dir / 'audit.db'}"
+
+
+def load_settings(**options: object) -> Settings:
+    """Return the settings, with these options before all other sources; None means not given.
+
+    Raises UnsafeSetup, naming each variable that cannot be used.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        flaws = "; ".join(
+            f"AUDITLOG_{str(found['loc'][0]).upper()}: {found['msg']}" for found in error.errors()
+        )
+        raise UnsafeSetup(f"the settings cannot be used: {flaws}") from None

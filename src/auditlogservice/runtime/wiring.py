@@ -1,0 +1,140 @@
+"""Where everything is built: the only module that knows every other one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from auditlogservice.errors import UnsafeSetup
+from auditlogservice.ledger.accounts import Accounts
+from auditlogservice.ledger.passwords import Passwords
+from auditlogservice.ledger.recorder import Recorder
+from auditlogservice.ledger.records import Records
+from auditlogservice.ledger.tokens import Tokens
+from auditlogservice.runtime.keys import load_token_key
+from auditlogservice.runtime.observability import AccessLines, PrometheusMetrics, configure_logs
+from auditlogservice.runtime.settings import Settings, load_settings
+from auditlogservice.web.app import create_app
+from auditlogservice.web.services import Services
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from fastapi import FastAPI
+
+    from auditlogservice.ledger.clock import Clock
+    from auditlogservice.store.port import AccountStore, EventStore
+
+
+class Store(Protocol):
+    """Both stores of one place, as an adapter opens them."""
+
+    @property
+    def events(self) -> EventStore: ...
+
+    @property
+    def accounts(self) -> AccountStore: ...
+
+    async def close(self) -> None: ...
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def open_store(settings: Settings) -> Store:
+    """Open the store that the settings name. Raises UnsafeSetup if it cannot be used safely."""
+    # An adapter is imported when it is chosen: the other one's driver need not be installed.
+    url = settings.store_url
+    if url.startswith("sqlite:///"):
+        from auditlogservice.store.sqlite import open_sqlite  # noqa: PLC0415
+
+        return await open_sqlite(url.removeprefix("sqlite:///"))
+    if url.startswith(("mongodb://", "mongodb+srv://")):
+        try:
+            from auditlogservice.store.mongodb import open_mongodb  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise UnsafeSetup(
+                f"{error.name} is missing; run: pip install 'auditlogservice[mongodb]'"
+            ) from error
+        return await open_mongodb(url, timeout=settings.store_timeout.total_seconds())
+    raise UnsafeSetup("the store is sqlite:///path/audit.db or mongodb://host/database")
+
+
+@asynccontextmanager
+async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
+    """Users without a server: what the command line needs."""
+    store = await open_store(settings)
+    passwords = Passwords()
+    try:
+        yield Accounts(
+            store.accounts, passwords=passwords, clock=utc_now, entropy=secrets.token_bytes
+        )
+    finally:
+        passwords.close()
+        await store.close()
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, metrics: PrometheusMetrics, clock: Clock
+) -> AsyncIterator[Services]:
+    """Everything a running server uses; left, it writes what was accepted, then closes."""
+    async with AsyncExitStack() as stack:
+        store = await open_store(settings)
+        stack.push_async_callback(store.close)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        recorder = Recorder(
+            store.events,
+            clock=clock,
+            entropy=secrets.token_bytes,
+            gauge=metrics,
+            max_queued_events=settings.queue_events,
+            max_queued_bytes=settings.queue_bytes,
+        )
+        cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
+        services = Services(
+            accounts=Accounts(
+                store.accounts, passwords=passwords, clock=clock, entropy=secrets.token_bytes
+            ),
+            clock=clock,
+            metrics=metrics,
+            ping=store.events.ping,
+            recorder=recorder,
+            records=Records(store.events, clock=clock, cursor_secret=cursor_secret),
+            tokens=Tokens(
+                store.accounts,
+                key=load_token_key(settings.data_dir),
+                clock=clock,
+                entropy=secrets.token_bytes,
+                lifetime=settings.token_ttl,
+            ),
+        )
+        # Left last, so first: the recorder empties its queue before the store closes.
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks.create_task(recorder.run())
+        stack.callback(recorder.close)
+        yield services
+
+
+def build_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
+    """Return the application; nothing is opened before it starts."""
+    metrics = PrometheusMetrics()
+    return create_app(
+        lambda: open_services(settings, metrics, clock),
+        metrics=metrics,
+        log=AccessLines(),
+        new_id=lambda: os.urandom(8).hex(),
+    )
+
+
+def app_from_environment() -> FastAPI:
+    """Return the application of a worker process, which is told everything by its environment."""
+    settings = load_settings()
+    configure_logs(settings)
+    return build_app(settings)

@@ -1,0 +1,1 @@
+"""Where records and users are kept: a contract (`port`) and two adapters that keep it."""

@@ -1,0 +1,154 @@
+"""What is kept in MongoDB, under which names and indexes: made at the first start, then checked.
+
+Names are short in `events`, where each byte is paid for once per event:
+
+    _id    ObjectId   the event's id, also the place where an idempotency key is taken
+    t      string     tenant
+    s      int64      sequence in the tenant's log
+    at     int64      timestamp, microseconds since 1970; it never falls as `s` rises
+    fp     binary     fingerprint of the event, for retries; kept when the record is erased
+    p      binary     payload: the truth. Everything beside it is an index
+    terms  strings    what it is found by
+    gone   document   instead of `p` and `terms` once erased: at (int64), by, why
+
+The other collections hold few documents and have names that speak for themselves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pymongo import ASCENDING, IndexModel, ReturnDocument
+from pymongo.errors import DuplicateKeyError, OperationFailure
+
+from auditlogservice.errors import UnsafeSetup
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pymongo.asynchronous.collection import AsyncCollection
+    from pymongo.asynchronous.database import AsyncDatabase
+
+Document: TypeAlias = dict[str, Any]
+Keys: TypeAlias = list[tuple[str, int]]
+
+VERSION = 1
+
+EVENTS = "events"
+USERS = "users"
+KEYS = "keys"
+SECRETS = "secrets"
+META = "meta"
+
+BY_ID: Keys = [("_id", ASCENDING)]
+BY_SEQUENCE: Keys = [("t", ASCENDING), ("s", ASCENDING)]
+BY_TERM: Keys = [("t", ASCENDING), ("terms", ASCENDING), ("s", ASCENDING)]
+# `s` stands at the end so that a moment becomes a sequence without reading a record.
+BY_TIME: Keys = [("t", ASCENDING), ("at", ASCENDING), ("s", ASCENDING)]
+
+INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
+    EVENTS: (
+        # The compare-and-swap that keeps a log without holes and without forks.
+        IndexModel(BY_SEQUENCE, name="by_sequence", unique=True),
+        IndexModel(BY_TERM, name="by_term"),
+        IndexModel(BY_TIME, name="by_time"),
+    ),
+    USERS: (IndexModel([("name", ASCENDING)], name="by_name", unique=True),),
+    # The server drops keys that have expired; no clock of ours is asked.
+    KEYS: (IndexModel([("drop_at", ASCENDING)], name="by_expiry", expireAfterSeconds=0),),
+}
+
+_FREE_TO_DIFFER = frozenset({"v", "ns", "background"})
+_DUPLICATE_KEY = 11_000
+
+
+async def prepare(database: AsyncDatabase[Document]) -> None:
+    """Return once the database holds what this version needs; raise UnsafeSetup if it cannot.
+
+    Many processes may do this at the same time. The version is looked at first, so that a
+    database of a later version is left alone.
+    """
+    await _claim_version(database)
+    for name, models in INDEXES.items():
+        await _index(database[name], [model.document for model in models])
+
+
+async def _claim_version(database: AsyncDatabase[Document]) -> None:
+    meta = database[META]
+    try:
+        found = await meta.find_one_and_update(
+            {"_id": "schema"},
+            {"$setOnInsert": {"version": VERSION}},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+    except DuplicateKeyError:  # another process was first, just now
+        found = await meta.find_one({"_id": "schema"})
+    version = found["version"] if found else None
+    if version != VERSION:
+        raise UnsafeSetup(
+            f"the database {database.name!r} has schema version {version}, and this release "
+            f"knows version {VERSION}: run the release that wrote it, or a later one"
+        )
+
+
+async def _index(collection: AsyncCollection[Document], wanted: list[Document]) -> None:
+    there = await _indexes_of(collection)
+    _refuse_changed(collection, wanted, there)
+    missing = [model for model in wanted if model["name"] not in there]
+    if not missing:
+        return
+    try:
+        await collection.create_indexes([_as_model(index) for index in missing])
+    except OperationFailure as error:
+        if error.code == _DUPLICATE_KEY:
+            raise UnsafeSetup(
+                f"{_place(collection)} holds documents that break a unique index of this "
+                "service: it was written by something else. Use an empty database, or restore "
+                "a backup"
+            ) from None
+        # An index of another name on these keys: `_refuse_changed` then has the words.
+        if not (error.details or {}).get("codeName", "").startswith("Index"):
+            raise
+    _refuse_changed(collection, wanted, await _indexes_of(collection), complete=True)
+
+
+async def _indexes_of(collection: AsyncCollection[Document]) -> dict[str, Document]:
+    return {index["name"]: dict(index) async for index in await collection.list_indexes()}
+
+
+def _refuse_changed(
+    collection: AsyncCollection[Document],
+    wanted: list[Document],
+    there: Mapping[str, Document],
+    *,
+    complete: bool = False,
+) -> None:
+    for index in wanted:
+        name = index["name"]
+        if name not in there and not complete:
+            continue
+        if _meaning(index) != _meaning(there.get(name, {})):
+            raise UnsafeSetup(
+                f"the index {name!r} of {_place(collection)} is not as this service made it: "
+                "drop it and every other index on the same keys, then start again to have it "
+                "rebuilt"
+            )
+
+
+def _meaning(index: Mapping[str, Any]) -> Document:
+    """Return what an index does; its key as a list, because the order of the fields counts."""
+    return {
+        option: list(value.items()) if option == "key" else value
+        for option, value in index.items()
+        if option not in _FREE_TO_DIFFER
+    }
+
+
+def _as_model(index: Document) -> IndexModel:
+    options = {name: value for name, value in index.items() if name != "key"}
+    return IndexModel(list(index["key"].items()), **options)
+
+
+def _place(collection: AsyncCollection[Document]) -> str:
+    return f"the collection {collection.full_name!r}"

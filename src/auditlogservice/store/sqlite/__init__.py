@@ -1,0 +1,28 @@
+"""The embedded store: one SQLite file, nothing to install. `:memory:` is the fake of all tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from auditlogservice.store.sqlite.accounts import SqliteAccountStore
+from auditlogservice.store.sqlite.database import Database
+from auditlogservice.store.sqlite.events import SqliteEventStore
+from auditlogservice.store.sqlite.schema import MIGRATIONS
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteStore:
+    """Both stores over one file."""
+
+    events: SqliteEventStore
+    accounts: SqliteAccountStore
+
+    async def close(self) -> None:
+        await self.events.close()
+
+
+async def open_sqlite(path: str) -> SqliteStore:
+    """Open the file at `path`, or make it. Raises UnsafeSetup if it cannot be used safely."""
+    database = Database(path)
+    await database.open(MIGRATIONS)
+    return SqliteStore(SqliteEventStore(database), SqliteAccountStore(database))

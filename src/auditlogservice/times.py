@@ -1,0 +1,67 @@
+"""Moments as text: RFC 3339 in, and one spelling out (UTC, microseconds, Z)."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+_RFC3339 = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d):(\d\d))",
+    re.ASCII,
+)
+
+
+def parse_rfc3339(text: str) -> datetime:
+    """Return the moment, in UTC; digits beyond the microsecond are cut off.
+
+    Raises ValueError, with a sentence for people, if the text is not an RFC 3339 date-time with
+    an offset, or names a day or an hour that does not exist. A leap second (23:59:60 UTC) is
+    taken as the last microsecond before it ends, since `datetime` has no name for it.
+    """
+    match = _RFC3339.fullmatch(text)
+    if not match:
+        raise ValueError("expected an RFC 3339 date-time with an offset: 2026-01-31T23:59:59Z")
+    year, month, day, hour, minute, second = (int(match[n]) for n in range(1, 7))
+    micros = int((match[7] or "")[:6].ljust(6, "0"))
+    leap = second == _LEAP_SECOND
+    try:
+        there = datetime(
+            year, month, day, hour, minute, 59 if leap else second, 999_999 if leap else micros,
+            tzinfo=_zone(match),
+        )  # fmt: skip
+        moment = there.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("this date, time or offset does not exist") from None
+    if leap and (moment.hour, moment.minute) != (23, 59):
+        raise ValueError("second 60 exists only at 23:59 UTC")
+    return moment
+
+
+def format_utc(moment: datetime) -> str:
+    """Return the one spelling of `moment`: 2026-01-31T23:59:59.000000Z."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def to_micros(moment: datetime) -> int:
+    """Return the microseconds since 1970-01-01 UTC, exactly."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_micros(micros: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def _zone(match: re.Match[str]) -> timezone:
+    if match[8]:
+        return UTC
+    hours, minutes = int(match[10]), int(match[11])
+    offset = timedelta(hours=hours, minutes=minutes)
+    if minutes >= _MINUTES_AN_HOUR:
+        raise ValueError(match[0])
+    # `timezone` itself refuses a day and more.
+    return timezone(offset if match[9] == "+" else -offset)
+
+
+_LEAP_SECOND = 60
+_MINUTES_AN_HOUR = 60
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""The HTTP API: bodies in, problems out, nothing decided here."""

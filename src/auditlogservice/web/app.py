@@ -1,0 +1,77 @@
+"""The application: routes, errors and the edge, put together. What they use is given."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from auditlogservice import __version__
+from auditlogservice.web import problems
+from auditlogservice.web.documents import JSON, SCHEMAS
+from auditlogservice.web.edge import Edge
+from auditlogservice.web.routes import batches, events, health, pages, tokens, users
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from auditlogservice.web.edge import AccessLog
+    from auditlogservice.web.services import Metrics, Services
+
+
+def create_app(
+    open_services: Callable[[], AbstractAsyncContextManager[Services]],
+    *,
+    metrics: Metrics,
+    log: AccessLog,
+    new_id: Callable[[], str],
+) -> FastAPI:
+    """Return the ASGI application. `open_services` is entered at its start, left at its end."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services() as opened:
+            app.state.services = opened
+            yield
+
+    app = FastAPI(
+        title="auditlogservice",
+        version=__version__,
+        description="Records events durably, and finds them.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+    )
+    problems.install(app)
+    for module in (tokens, batches, events, users, health, pages):
+        app.include_router(module.router)
+    app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id)
+    # FastAPI's documented way to give a document of one's own.
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI 3.1 document, made at the first request for it."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            openapi_version="3.1.0",
+            routes=app.routes,
+        )
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                # What FastAPI would answer to a bad path; here every text is a good one.
+                if JSON in operation["responses"].get("422", {}).get("content", {}):
+                    del operation["responses"]["422"]
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas.clear()  # FastAPI's own errors, which this service never answers
+        schemas.update(SCHEMAS)
+        app.openapi_schema = document
+    return app.openapi_schema

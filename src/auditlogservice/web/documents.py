@@ -1,0 +1,219 @@
+"""Pieces of the OpenAPI document that routes share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from auditlogservice.access import Scope
+from auditlogservice.events import EventModel
+from auditlogservice.ledger.passwords import MAX_LENGTH, MIN_LENGTH
+from auditlogservice.web.problems import ALL, MEDIA_TYPE
+
+JSON = "application/json"
+
+_EVENT: dict[str, Any] = EventModel.model_json_schema(ref_template="#/components/schemas/{model}")
+# Pydantic puts what a schema refers to under `$defs`; OpenAPI wants it among the components.
+_REFERRED: dict[str, Any] = _EVENT.pop("$defs")
+
+_ID = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
+_RECORD: dict[str, Any] = {
+    "type": "object",
+    "title": "Record",
+    "description": "An event as it is kept: what was told, and what the service adds.",
+    "required": [
+        "_id", "name", "event_type", "detail", "event_data", "timestamp", "user_id", "sequence",
+    ],
+    "properties": {
+        "_id": _ID,
+        **_EVENT["properties"],
+        "timestamp": {"type": "string", "format": "date-time", "description": "When it came in."},
+        "user_id": {"type": "string", "description": "Who recorded it."},
+        "sequence": {
+            "type": "integer", "format": "int64", "minimum": 0,
+            "description": "Its place in the tenant's log: 0, 1, 2, … without a hole.",
+        },
+    },
+}  # fmt: skip
+_PROBLEM: dict[str, Any] = {
+    "type": "object",
+    "title": "Problem",
+    "description": "RFC 9457. `errors` points at what is wrong, where that can be told.",
+    "required": ["type", "title", "status", "detail", "instance", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "code": {"type": "string", "enum": sorted(ALL)},
+        "request_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["pointer", "detail"],
+                "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+    },
+}
+
+_BATCH_EVENT = {
+    **_EVENT,
+    "title": "BatchEvent",
+    "properties": {
+        **_EVENT["properties"],
+        "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255},
+    },
+}
+_INDEX = {"type": "integer", "minimum": 0, "description": "Which event of the batch, from 0."}
+_BATCH_RESULT = {
+    "type": "object",
+    "title": "BatchResult",
+    "required": ["successful", "failed"],
+    "properties": {
+        "successful": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["index", "_id", "sequence"],
+                "properties": {
+                    "index": _INDEX,
+                    "_id": _ID,
+                    "sequence": _RECORD["properties"]["sequence"],
+                    "replayed": {"const": True, "description": "A retry: it was there before."},
+                },
+            },
+        },
+        "failed": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["index", "code", "detail", "pointer"],
+                "properties": {
+                    "index": _INDEX,
+                    "code": {"type": "string"},
+                    "detail": {"type": "string"},
+                    "pointer": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+
+_NAMES = {"type": "array", "items": {"type": "string", "enum": list(Scope)}}
+_TOKEN = {
+    "type": "object",
+    "title": "Token",
+    "required": ["access_token", "token_type", "expires_in", "scope"],
+    "properties": {
+        "access_token": {"type": "string"},
+        "token_type": {"const": "bearer"},
+        "expires_in": {"type": "integer", "description": "Seconds."},
+        "scope": {"type": "string", "description": "The scopes, with blanks between."},
+    },
+}
+_TOKEN_REQUEST = {
+    "type": "object",
+    "title": "TokenRequest",
+    "required": ["username", "password"],
+    "properties": {
+        "grant_type": {"type": "string", "enum": ["password"]},
+        "username": {"type": "string"},
+        "password": {"type": "string", "format": "password"},
+        "scope": {"type": "string", "description": "Fewer scopes than the user has."},
+    },
+}
+_CALLER: dict[str, Any] = {
+    "type": "object",
+    "title": "Caller",
+    "required": ["name", "tenant", "scopes"],
+    "properties": {"name": {"type": "string"}, "tenant": {"type": "string"}, "scopes": _NAMES},
+}
+_USER = {
+    "type": "object",
+    "title": "User",
+    "required": ["name", "tenant", "scopes", "disabled", "created_at"],
+    "properties": {
+        **_CALLER["properties"],
+        "disabled": {"type": "boolean"},
+        "created_at": {"type": "string", "format": "date-time"},
+    },
+}
+_NEW_USER: dict[str, Any] = {
+    "type": "object",
+    "title": "NewUser",
+    "additionalProperties": False,
+    "required": ["name", "password"],
+    "properties": {
+        "name": {"type": "string"},
+        "password": {"type": "string", "minLength": MIN_LENGTH, "maxLength": MAX_LENGTH},
+        "scopes": _NAMES,
+    },
+}
+_USER_CHANGE = {
+    "type": "object",
+    "title": "UserChange",
+    "additionalProperties": False,
+    "properties": {
+        "password": _NEW_USER["properties"]["password"],
+        "scopes": _NAMES,
+        "disabled": {"type": "boolean"},
+    },
+}
+
+SCHEMAS: dict[str, dict[str, Any]] = {
+    **_REFERRED,
+    "BatchEvent": _BATCH_EVENT,
+    "BatchResult": _BATCH_RESULT,
+    "Caller": _CALLER,
+    "Event": _EVENT,
+    "NewUser": _NEW_USER,
+    "Problem": _PROBLEM,
+    "Record": _RECORD,
+    "Token": _TOKEN,
+    "TokenRequest": _TOKEN_REQUEST,
+    "User": _USER,
+    "UserChange": _USER_CHANGE,
+}
+
+
+def refer(schema: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{schema}"}
+
+
+def answers(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON response of this schema."""
+    return {"description": description, "content": {JSON: {"schema": schema}}}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the problem answers with these statuses."""
+    titles = {
+        status: " / ".join(each.title for each in ALL.values() if each.status == status)
+        for status in statuses
+    }
+    return {
+        status: {"description": title, "content": {MEDIA_TYPE: {"schema": refer("Problem")}}}
+        for status, title in titles.items()
+    }
+
+
+def body(**media: dict[str, Any]) -> dict[str, Any]:
+    """Return a required request body; `json=`, `ndjson=`, `form=` and `multipart=` schemas."""
+    content = {_MEDIA[name]: {"schema": schema} for name, schema in media.items()}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def parameter(
+    name: str, schema: dict[str, Any], description: str, *, place: str = "query", **more: Any
+) -> dict[str, Any]:
+    return {"name": name, "in": place, "description": description, "schema": schema, **more}
+
+
+_MEDIA = {
+    "json": JSON,
+    "ndjson": "application/x-ndjson",
+    "form": "application/x-www-form-urlencoded",
+    "multipart": "multipart/form-data",
+}

@@ -1,0 +1,116 @@
+"""The outermost layer: what holds for every request and every answer, errors too.
+
+Plain ASGI, since it stands in front of each request: one spelling of paths (a trailing slash
+means the same, without a redirect), a request id, security headers, one log line, one count.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+
+from auditlogservice.web.problems import INTERNAL, answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from auditlogservice.web.services import Metrics
+
+_HUNG_UP = 499  # in the log: no answer was sent, the caller had gone
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class AccessLog(Protocol):
+    """Who writes the line about a request."""
+
+    def request(
+        self, *, method: str, path: str, status: int, seconds: float, request_id: str
+    ) -> None: ...
+
+    def defect(self, error: Exception, *, request_id: str) -> None: ...
+
+
+class Edge:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, log: AccessLog, new_id: Callable[[], str]
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._log = log
+        self._new_id = new_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        told = scope["path"]
+        if len(told) > 1 and told.endswith("/"):
+            scope["path"] = told[:-1]
+        given = Headers(scope=scope).get("x-request-id", "")
+        scope["request_id"] = given if _REQUEST_ID.fullmatch(given) else self._new_id()
+        exchange = _Exchange(send, scope["request_id"])
+        start = time.perf_counter()
+        try:
+            await self._run(scope, receive, exchange)
+        finally:
+            self._tell(scope, told, exchange.status, time.perf_counter() - start)
+
+    async def _run(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
+        try:
+            await self._app(scope, receive, exchange.send)
+        except ClientDisconnect:
+            pass  # nobody is left to answer
+        except Exception as error:  # noqa: BLE001 - the last place where a defect can be told
+            self._log.defect(error, request_id=scope["request_id"])
+            if exchange.status == _HUNG_UP:
+                defect = answer(Request(scope), INTERNAL, detail="this is a defect of the service")
+                await defect(scope, receive, exchange.send)
+
+    def _tell(self, scope: Scope, path: str, status: int, seconds: float) -> None:
+        # The pattern of the route, not the path: paths without end would fill the memory.
+        route = getattr(scope.get("route"), "path", "none")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.answered(method=method, route=route, status=status, seconds=seconds)
+        self._log.request(
+            method=scope["method"],
+            path=path,
+            status=status,
+            seconds=seconds,
+            request_id=scope["request_id"],
+        )
+
+
+class _Exchange:
+    """The sending side of one request: marks the answer, and remembers its status."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.status = _HUNG_UP
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self._request_id
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+        await self._send(message)
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -1,0 +1,242 @@
+"""Errors as answers: the one place where a failure gets an HTTP status (RFC 9457).
+
+Each class of `errors` has a row, its own or its parent's; a test proves that none lacks one. The
+slug is the `code` of the answer and the last step of its `type`, a page that exists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from auditlogservice import errors
+from auditlogservice.canonical import pointer_to
+from auditlogservice.errors import AuditLogError, Flaw, InvalidInput
+from auditlogservice.times import format_utc
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.requests import Request
+
+MEDIA_TYPE = "application/problem+json"
+REALM = 'Bearer realm="auditlogservice"'
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One kind of failure as callers see it."""
+
+    status: int
+    code: str
+    title: str
+    advice: str
+
+
+_P = Problem
+PROBLEMS: dict[type[AuditLogError], Problem] = {
+    errors.MalformedInput: _P(
+        400, "malformed", "The bytes are not what they claim to be",
+        "Send strict JSON in UTF-8: no duplicate keys, no NaN, no lone surrogates, nothing behind "
+        "the end. Check that Content-Encoding says what was done to the body.",
+    ),
+    errors.BadCursor: _P(
+        400, "bad-cursor", "The cursor does not belong to this question",
+        "Follow the Link header as it is, or start again without a cursor. A cursor is good for "
+        "ever, with the filters, the order and the tenant it was made for.",
+    ),
+    errors.BadIdempotencyKey: _P(
+        400, "bad-idempotency-key", "The idempotency key cannot be used",
+        "Use 1 to 255 visible ASCII characters, for example a UUID.",
+    ),
+    errors.InvalidInput: _P(
+        422, "invalid", "The input was understood and refused",
+        "`errors` says where and why. Nothing of this request was kept.",
+    ),
+    errors.IdempotencyKeyReused: _P(
+        422, "idempotency-key-reused", "This idempotency key belongs to another event",
+        "A key stands for one event for ever. Use a new key for a new event.",
+    ),
+    errors.InputTooLarge: _P(
+        413, "too-large", "The input is larger than the limit",
+        "GET /limits lists the limits. They hold after decompression too.",
+    ),
+    errors.UnsupportedMedia: _P(
+        415, "unsupported-media", "This media type or encoding is not read here",
+        "Events are application/json, batches application/json or application/x-ndjson, both also "
+        "with Content-Encoding gzip or zstd; the token form is multipart/form-data or "
+        "application/x-www-form-urlencoded.",
+    ),
+    errors.NotAuthenticated: _P(
+        401, "not-authenticated", "A valid token is needed",
+        "Get one from POST /token and send it as `Authorization: Bearer …`.",
+    ),
+    errors.InsufficientScope: _P(
+        403, "insufficient-scope", "The token does not allow this",
+        "Ask whoever manages users for the scope, then get a new token.",
+    ),
+    errors.InvalidGrant: _P(
+        400, "invalid_grant", "The username or the password is not right",
+        "The answer is the same for a user who does not exist, or who is disabled.",
+    ),
+    errors.InvalidTokenRequest: _P(
+        400, "invalid_request", "The form is not a token request",
+        "Send `username` and `password`, each once.",
+    ),
+    errors.InvalidScope: _P(
+        400, "invalid_scope", "There is no such scope",
+        "`scope` is a list of scopes with blanks between; leave it out to get all you have.",
+    ),
+    errors.UnsupportedGrantType: _P(
+        400, "unsupported_grant_type", "This grant type is not offered",
+        "Use `password`, or leave `grant_type` out.",
+    ),
+    errors.NotFound: _P(404, "not-found", "There is no such thing", "Check the address."),
+    errors.EventNotFound: _P(
+        404, "event-not-found", "No event has this id",
+        "An id is 24 hexadecimal digits. Events of other tenants look as if they did not exist.",
+    ),
+    errors.UserNotFound: _P(
+        404, "user-not-found", "No user has this name",
+        "Users of other tenants look as if they did not exist.",
+    ),
+    errors.EventErased: _P(
+        410, "event-erased", "The event was erased",
+        "Its content is gone for good. `erased_at`, `erased_by` and `reason` say when, who, why.",
+    ),
+    errors.Conflict: _P(
+        409, "conflict", "The present state forbids this", "Look at it again, then decide."
+    ),
+    errors.UserExists: _P(
+        409, "user-exists", "The name is taken", "Names are unique in the whole service."
+    ),
+    errors.Unavailable: _P(
+        503, "unavailable", "Not now", "Nothing was kept. Try again after `Retry-After` seconds."
+    ),
+    errors.Overloaded: _P(
+        503, "overloaded", "More comes in than can be written",
+        "Nothing of this request was kept. Try again after `Retry-After` seconds.",
+    ),
+    errors.StoreUnreachable: _P(
+        503, "store-unreachable", "The database does not answer",
+        "Nothing of this request was kept. Try again after `Retry-After` seconds.",
+    ),
+    errors.StorageFull: _P(
+        503, "storage-full", "The disk is full",
+        "Reading goes on. Writing is possible again once there is room.",
+    ),
+    errors.StoreBroken: _P(
+        503, "store-broken", "The database reported damage",
+        "Writing is off until an operator has looked at the disk and restarted the service.",
+    ),
+    errors.OutcomeUnknown: _P(
+        503, "outcome-unknown", "The fate of this write is unknown",
+        "It may have been kept. Repeat it with the same Idempotency-Key: that is always safe.",
+    ),
+    errors.UnsafeSetup: _P(
+        503, "unsafe-setup", "The service is not set up safely", "See the log of the service."
+    ),
+}  # fmt: skip
+
+# What the framework refuses before any route of ours is asked.
+_ROUTING: dict[int, Problem] = {
+    400: PROBLEMS[errors.MalformedInput],
+    404: PROBLEMS[errors.NotFound],
+    405: _P(
+        405, "method-not-allowed", "This method is not for this address",
+        "The `Allow` header lists those that are.",
+    ),
+}  # fmt: skip
+INTERNAL = _P(
+    500, "internal", "A defect in the service", "Please report it, with the `request_id`."
+)
+ALL = {each.code: each for each in (*PROBLEMS.values(), *_ROUTING.values(), INTERNAL)}
+
+
+def problem_of(error: AuditLogError) -> Problem:
+    """Return the row of the error's class, or of the nearest class above it."""
+    return next(PROBLEMS[cls] for cls in type(error).__mro__ if cls in PROBLEMS)
+
+
+def answer(
+    request: Request,
+    problem: Problem,
+    *,
+    detail: str,
+    members: dict[str, Any] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """Return the problem as RFC 9457 JSON, with further members and headers."""
+    body = {
+        "type": f"/problems/{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": detail,
+        "instance": request.url.path,
+        "code": problem.code,
+        "request_id": request.scope.get("request_id"),
+        **(members or {}),
+    }
+    return Response(orjson.dumps(body), problem.status, headers, MEDIA_TYPE)
+
+
+def answer_error(request: Request, error: AuditLogError) -> Response:
+    """Return the error of ours as an answer."""
+    members, headers = _extras(error)
+    return answer(request, problem_of(error), detail=str(error), members=members, headers=headers)
+
+
+def _extras(  # noqa: PLR0911 - one return for each kind of error
+    error: AuditLogError,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What some errors say besides: members of the body, and headers."""
+    match error:
+        case InvalidInput():
+            flaws = [{"pointer": flaw.pointer, "detail": flaw.detail} for flaw in error.flaws]
+            return {"errors": flaws}, {}
+        case errors.NotAuthenticated():
+            said = f', error="invalid_token", error_description="{error}"' if error.tried else ""
+            return {}, {"WWW-Authenticate": REALM + said}
+        case errors.InsufficientScope():
+            needed = f'{REALM}, error="insufficient_scope", scope="{error.scope}"'
+            return {"scope": error.scope}, {"WWW-Authenticate": needed}
+        case errors.TokenRequestRefused():
+            return {"error": error.error, "error_description": str(error)}, {}
+        case errors.EventErased():
+            return {
+                "_id": error.event_id,
+                "sequence": error.sequence,
+                "erased_at": format_utc(error.at),
+                "erased_by": error.by,
+                "reason": error.reason,
+            }, {}
+        case errors.Unavailable():
+            return {}, {"Retry-After": str(error.retry_after)}
+        case _:
+            return {}, {}
+
+
+def install(app: FastAPI) -> None:
+    """Make every failure of the app an answer of this module."""
+
+    async def ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, AuditLogError)  # noqa: S101 - how it is registered
+        return answer_error(request, error)
+
+    async def routing(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 - how it is registered
+        problem = _ROUTING.get(error.status_code, _ROUTING[400])
+        return answer(request, problem, detail=error.detail, headers=dict(error.headers or {}))
+
+    async def validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101 - how it is registered
+        flaws = [Flaw(pointer_to(*each["loc"][1:]), each["msg"]) for each in error.errors()]
+        return answer_error(request, InvalidInput(flaws))
+
+    app.add_exception_handler(AuditLogError, ours)
+    app.add_exception_handler(HTTPException, routing)
+    app.add_exception_handler(RequestValidationError, validation)

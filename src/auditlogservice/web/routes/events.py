@@ -1,0 +1,172 @@
+"""Recording one event, reading it, listing, and erasing it. Batches are `batches.py`."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from auditlogservice import canonical
+from auditlogservice.errors import (
+    BadIdempotencyKey,
+    Flaw,
+    IdempotencyKeyReused,
+    InvalidInput,
+)
+from auditlogservice.events import MAX_EVENT_BYTES, Erasure, Record, is_idempotency_key, read_event
+from auditlogservice.ledger.records import MAX_LIMIT
+from auditlogservice.store.port import Appended, Replayed, Submission
+from auditlogservice.web.authn import Eraser, Reader, Writer
+from auditlogservice.web.bodies import read_body, require_media
+from auditlogservice.web.documents import JSON, answers, body, parameter, problems, refer
+from auditlogservice.web.questions import DEFAULT_LIMIT, parse_question
+from auditlogservice.web.services import services
+
+router = APIRouter(tags=["events"])
+
+IDEMPOTENCY_KEY = parameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "Makes a retry safe: one key of one user stands for one event.",
+    place="header",
+)
+MAX_REASON = 1_000
+
+
+@router.post(
+    "/events",
+    summary="Record an event",
+    status_code=201,
+    responses={
+        201: answers("The record, on disk and searchable", refer("Record")),
+        200: answers("A retry: the record that the first call made", refer("Record")),
+        **problems(400, 401, 403, 410, 413, 415, 422, 503),
+    },
+    openapi_extra={**body(json=refer("Event")), "parameters": [IDEMPOTENCY_KEY]},
+)
+async def record_event(request: Request, caller: Writer) -> Response:
+    """201 means that the record is on disk and that the next search finds it."""
+    require_media(request, (JSON,))
+    key = idempotency_key(request)
+    value = canonical.parse(await read_body(request, limit=MAX_EVENT_BYTES))
+    recorder, clock = services(request).recorder, services(request).clock
+    draft = recorder.draft(read_event(value, now=clock()), caller, key=key)
+    (outcome,) = await recorder.record(Submission((draft,)))
+    match outcome:
+        case Appended(record):
+            return _record(record.answer(), 201, {"Location": f"/events/{record.id}"})
+        case Replayed(Erasure() as erasure):
+            raise erasure.error()
+        case Replayed(Record() as record):
+            headers = {"Location": f"/events/{record.id}", "Idempotent-Replayed": "true"}
+            return _record(record.answer(), 200, headers)
+        case _:
+            raise IdempotencyKeyReused
+
+
+def idempotency_key(request: Request) -> str | None:
+    """Return the Idempotency-Key header, if there is one. Raises BadIdempotencyKey."""
+    given = request.headers.getlist("idempotency-key")
+    if not given:
+        return None
+    if len(given) > 1 or not is_idempotency_key(given[0]):
+        raise BadIdempotencyKey
+    return given[0]
+
+
+@router.get(
+    "/events",
+    summary="List events",
+    responses={
+        200: {
+            **answers("A page of records", {"type": "array", "items": refer("Record")}),
+            "headers": {
+                "Link": {
+                    "description": 'The next page, if there is one: `<…>; rel="next"` (RFC 8288)',
+                    "schema": {"type": "string"},
+                }
+            },
+        },
+        **problems(400, 401, 403, 422, 503),
+    },
+    openapi_extra={
+        "parameters": [
+            parameter(
+                "limit",
+                {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+                "How many records a page may have.",
+            ),
+            parameter(
+                "sort",
+                {"type": "string", "enum": ["timestamp", "-timestamp"], "default": "timestamp"},
+                "Oldest first, or newest first.",
+            ),
+            parameter("cursor", {"type": "string"}, "From the `Link` header of the page before."),
+            parameter(
+                "since",
+                {"type": "string"},
+                "Received at or after: RFC 3339, or how long ago, as in `15m` or `7d`.",
+            ),
+            parameter("until", {"type": "string"}, "Received before; spelled as `since`."),
+            parameter(
+                "filters",
+                {"type": "object", "additionalProperties": {"type": "string"}},
+                "Any field, nested ones by dotted path: `name=…`, `actor.id=…`. Repeating a "
+                "field means OR, different fields mean AND.",
+                style="form",
+                explode=True,
+            ),
+        ]
+    },
+)
+async def list_events(request: Request, caller: Reader) -> Response:
+    """Return a page; following `Link` reaches every record, once each."""
+    question = parse_question(request.scope["query_string"], now=services(request).clock())
+    page = await services(request).records.page(
+        caller,
+        question.where,
+        order=question.order,
+        limit=question.limit,
+        cursor=question.cursor,
+    )
+    headers = {}
+    if page.next:
+        headers["Link"] = f'</events?{question.next_query(page.next)}>; rel="next"'
+    listed = b",".join(record.answer() for record in page.records)
+    return _record(b"[%b]" % listed, 200, headers)
+
+
+@router.get(
+    "/events/{event_id}",
+    summary="Read an event",
+    responses={
+        200: answers("The record", refer("Record")),
+        **problems(400, 401, 403, 404, 410, 503),
+    },
+)
+async def read_one(request: Request, event_id: str, caller: Reader) -> Response:
+    record = await services(request).records.get(caller, event_id)
+    return _record(record.answer(), 200, {})
+
+
+@router.delete(
+    "/events/{event_id}",
+    summary="Erase an event",
+    status_code=204,
+    responses=problems(400, 401, 403, 404, 410, 422, 503),
+    openapi_extra={
+        "parameters": [
+            parameter("reason", {"type": "string", "maxLength": MAX_REASON}, "Why; kept for good.")
+        ]
+    },
+)
+async def erase_event(request: Request, event_id: str, caller: Eraser) -> Response:
+    """The content is destroyed; the place in the log stays, with who, when and why."""
+    reason = request.query_params.get("reason")
+    if reason is not None and len(reason) > MAX_REASON:
+        raise InvalidInput([Flaw("reason", f"a reason may have {MAX_REASON:,} characters")])
+    await services(request).records.erase(caller, event_id, reason=reason)
+    return Response(status_code=204)
+
+
+def _record(content: bytes, status: int, headers: dict[str, str]) -> Response:
+    return Response(content, status, headers, JSON)

@@ -1,0 +1,170 @@
+"""Users of one's own tenant, and who one is oneself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import orjson
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from auditlogservice import canonical
+from auditlogservice.access import DEFAULT_SCOPES, format_scopes, parse_scopes
+from auditlogservice.errors import Conflict, InsufficientScope
+from auditlogservice.times import format_utc
+from auditlogservice.validation import validate
+from auditlogservice.web.authn import Anyone, UserManager
+from auditlogservice.web.bodies import MAX_USER_BYTES, read_body, require_media
+from auditlogservice.web.documents import JSON, answers, body, problems, refer
+from auditlogservice.web.services import services
+
+if TYPE_CHECKING:
+    from auditlogservice.access import Principal, Scope, User
+
+M = TypeVar("M", bound=BaseModel)
+
+router = APIRouter(tags=["users"])
+
+
+class NewUser(BaseModel):
+    """A user to be made, in the tenant of whoever makes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str
+    password: Annotated[str, Field(repr=False)]
+    scopes: list[str] = Field(default_factory=lambda: format_scopes(DEFAULT_SCOPES).split())
+
+
+class UserChange(BaseModel):
+    """What is to be different. What is absent stays."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    password: Annotated[str | None, Field(repr=False)] = None
+    scopes: list[str] | None = None
+    disabled: bool | None = None
+
+
+@router.get(
+    "/me",
+    summary="Who am I?",
+    responses={200: answers("The caller", refer("Caller")), **problems(400, 401, 503)},
+)
+async def read_me(caller: Anyone) -> Response:
+    """Any good token may ask, whatever its scopes."""
+    return _json(
+        {
+            "name": caller.name,
+            "tenant": caller.tenant,
+            "scopes": format_scopes(caller.scopes).split(),
+        }
+    )
+
+
+@router.get(
+    "/users",
+    summary="List users",
+    responses={
+        200: answers("The users of the tenant", {"type": "array", "items": refer("User")}),
+        **problems(400, 401, 403, 503),
+    },
+)
+async def list_users(request: Request, caller: UserManager) -> Response:
+    users = await services(request).accounts.users(caller.tenant)
+    return _json([_shown(user) for user in users])
+
+
+@router.post(
+    "/users",
+    summary="Add a user",
+    status_code=201,
+    responses={
+        201: answers("The user", refer("User")),
+        **problems(400, 401, 403, 409, 413, 415, 422, 503),
+    },
+    openapi_extra=body(json=refer("NewUser")),
+)
+async def add_user(request: Request, caller: UserManager) -> Response:
+    """Nobody can give a scope that is not their own."""
+    asked = await _read(request, NewUser)
+    scopes = _grantable(caller, asked.scopes)
+    user = await services(request).accounts.add(
+        asked.name, asked.password, scopes=scopes, tenant=caller.tenant
+    )
+    return _json(_shown(user), 201, {"Location": f"/users/{user.name}"})
+
+
+@router.get(
+    "/users/{name}",
+    summary="Read a user",
+    responses={200: answers("The user", refer("User")), **problems(400, 401, 403, 404, 503)},
+)
+async def read_user(request: Request, name: str, caller: UserManager) -> Response:
+    return _json(_shown(await services(request).accounts.user(name, tenant=caller.tenant)))
+
+
+@router.patch(
+    "/users/{name}",
+    summary="Change a user",
+    responses={
+        200: answers("The user as it is now", refer("User")),
+        **problems(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    },
+    openapi_extra=body(json=refer("UserChange")),
+)
+async def change_user(request: Request, name: str, caller: UserManager) -> Response:
+    """Change password, scopes, or whether the user may come in; at once, on every node."""
+    asked = await _read(request, UserChange)
+    accounts = services(request).accounts
+    user = await accounts.user(name, tenant=caller.tenant)
+    scopes = None if asked.scopes is None else _grantable(caller, asked.scopes)
+    if user.id == caller.user_id and (asked.disabled or scopes is not None):
+        raise Conflict("nobody can disable themselves or change their own scopes")
+    user = await accounts.change(
+        user, password=asked.password, scopes=scopes, disabled=asked.disabled
+    )
+    return _json(_shown(user))
+
+
+@router.delete(
+    "/users/{name}",
+    summary="Remove a user",
+    status_code=204,
+    responses=problems(400, 401, 403, 404, 409, 503),
+)
+async def remove_user(request: Request, name: str, caller: UserManager) -> Response:
+    """Remove a user; its events stay."""
+    accounts = services(request).accounts
+    user = await accounts.user(name, tenant=caller.tenant)
+    if user.id == caller.user_id:
+        raise Conflict("nobody can remove themselves")
+    await accounts.remove(user)
+    return Response(status_code=204)
+
+
+def _grantable(caller: Principal, words: list[str]) -> frozenset[Scope]:
+    scopes = parse_scopes(words, pointer="/scopes")
+    for scope in sorted(scopes - caller.scopes):
+        raise InsufficientScope(scope)
+    return scopes
+
+
+async def _read(request: Request, model: type[M]) -> M:
+    require_media(request, (JSON,))
+    return validate(model, canonical.parse(await read_body(request, limit=MAX_USER_BYTES)))
+
+
+def _shown(user: User) -> dict[str, Any]:
+    return {
+        "name": user.name,
+        "tenant": user.tenant,
+        "scopes": format_scopes(user.scopes).split(),
+        "disabled": user.disabled,
+        "created_at": format_utc(user.created_at),
+    }
+
+
+def _json(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(content), status, headers, JSON)

@@ -1,0 +1,42 @@
+"""What the routes are given. Built by `runtime/wiring.py`; found on `request.app.state`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+
+    from auditlogservice.ledger.accounts import Accounts
+    from auditlogservice.ledger.clock import Clock
+    from auditlogservice.ledger.recorder import Recorder
+    from auditlogservice.ledger.records import Records
+    from auditlogservice.ledger.tokens import Tokens
+
+
+class Metrics(Protocol):
+    """Who counts requests, and writes the page that Prometheus reads."""
+
+    def answered(self, *, method: str, route: str, status: int, seconds: float) -> None: ...
+
+    def page(self) -> tuple[bytes, str]:
+        """Return the page and its media type."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    accounts: Accounts
+    clock: Clock
+    metrics: Metrics
+    ping: Callable[[], Awaitable[None]]
+    recorder: Recorder
+    records: Records
+    tokens: Tokens
+
+
+def services(request: Request) -> Services:
+    return cast("Services", request.app.state.services)

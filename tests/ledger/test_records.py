@@ -1,0 +1,300 @@
+"""Reading: page by page, each record once, with cursors that nobody else can make."""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from auditlogservice.access import Principal, Scope
+from auditlogservice.errors import BadCursor, EventErased, EventNotFound
+from auditlogservice.filters import Filter, Is, Received
+from auditlogservice.ledger.records import Records
+from auditlogservice.store.port import Appended, Submission
+from auditlogservice.store.sqlite import open_sqlite
+from strategies import NOON, draft, told
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from auditlogservice.events import Record
+    from auditlogservice.store.port import EventStore
+    from auditlogservice.store.sqlite import SqliteStore
+
+Order = Literal["oldest", "newest"]
+
+ALICE = Principal(user_id="u1", name="alice", tenant="acme", scopes=frozenset(Scope))
+STRANGER = Principal(user_id="u2", name="eve", tenant="other", scopes=frozenset(Scope))
+EVERYTHING = Filter()
+LATER = NOON + timedelta(hours=1)
+SECRET = b"a secret of the nodes" * 2
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[SqliteStore]:
+    opened = await open_sqlite(":memory:")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def records(store: SqliteStore) -> Records:
+    return _records(store.events)
+
+
+def _records(store: EventStore, secret: bytes = SECRET) -> Records:
+    return Records(store, clock=lambda: LATER, cursor_secret=secret)
+
+
+async def _keep(
+    store: SqliteStore, count: int, tenant: str = "acme", name: str = "n"
+) -> list[Record]:
+    drafts = tuple(draft(told(name), tenant=tenant) for _ in range(count))
+    (outcomes,) = await store.events.append([Submission(drafts)])
+    return [outcome.record for outcome in outcomes if isinstance(outcome, Appended)]
+
+
+async def _cursor(
+    records: Records, where: Filter = EVERYTHING, order: Order = "oldest", who: Principal = ALICE
+) -> str:
+    page = await records.page(who, where, order=order, limit=1, cursor=None)
+    assert page.next is not None
+    return page.next
+
+
+async def _is_refused(
+    records: Records,
+    cursor: str,
+    where: Filter = EVERYTHING,
+    order: Order = "oldest",
+    who: Principal = ALICE,
+) -> bool:
+    try:
+        await records.page(who, where, order=order, limit=1, cursor=cursor)
+    except BadCursor:
+        return True
+    return False
+
+
+# ---- one record -------------------------------------------------------------------------
+
+
+async def test_a_record_is_found_by_its_id_in_any_case(
+    store: SqliteStore, records: Records
+) -> None:
+    (record,) = await _keep(store, 1)
+    assert await records.get(ALICE, record.id) == record
+    assert await records.get(ALICE, record.id.upper()) == record
+
+
+@pytest.mark.parametrize("event_id", ["f" * 24, "", "x", "f" * 23, "../" * 8, "$where", "\x00"])
+async def test_what_is_not_there_or_no_id_at_all_is_not_found(
+    records: Records, event_id: str
+) -> None:
+    with pytest.raises(EventNotFound):
+        await records.get(ALICE, event_id)
+    with pytest.raises(EventNotFound):
+        await records.erase(ALICE, event_id, reason=None)
+
+
+async def test_another_tenants_record_is_not_there(store: SqliteStore, records: Records) -> None:
+    (record,) = await _keep(store, 1)
+    with pytest.raises(EventNotFound):
+        await records.get(STRANGER, record.id)
+    with pytest.raises(EventNotFound):
+        await records.erase(STRANGER, record.id, reason=None)
+    assert await records.get(ALICE, record.id) == record
+
+
+async def test_an_erased_record_tells_who_erased_it_when_and_why(
+    store: SqliteStore, records: Records
+) -> None:
+    (record,) = await _keep(store, 1)
+    await records.erase(ALICE, record.id, reason="asked for")
+    bob = Principal(user_id="u3", name="bob", tenant="acme", scopes=frozenset(Scope))
+    for again in (
+        lambda: records.get(ALICE, record.id),
+        lambda: records.erase(bob, record.id, reason="another"),
+    ):
+        with pytest.raises(EventErased) as caught:
+            await again()
+        error = caught.value
+        assert (error.event_id, error.sequence) == (record.id, record.sequence)
+        assert (error.at, error.by, error.reason) == (LATER, "alice", "asked for")
+
+
+# ---- pages ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+@pytest.mark.parametrize(
+    ("count", "limit"), [(0, 3), (1, 3), (3, 3), (4, 3), (6, 3), (7, 1), (5, 1000)]
+)
+async def test_walking_the_pages_meets_each_record_once_and_ends(
+    store: SqliteStore, records: Records, order: Order, count: int, limit: int
+) -> None:
+    kept = await _keep(store, count)
+    met, cursor = list[int](), None
+    while True:
+        page = await records.page(ALICE, EVERYTHING, order=order, limit=limit, cursor=cursor)
+        met += [record.sequence for record in page.records]
+        cursor = page.next
+        if cursor is None:
+            break
+        assert len(page.records) == limit
+    assert met == [record.sequence for record in (kept if order == "oldest" else kept[::-1])]
+
+
+@settings(max_examples=30)
+@given(
+    order=st.sampled_from(["oldest", "newest"]),
+    limit=st.integers(1, 4),
+    growth=st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=8),
+)
+async def test_walking_meets_each_record_once_while_others_are_added_and_erased(
+    order: Order, limit: int, growth: list[tuple[int, bool]]
+) -> None:
+    store = await open_sqlite(":memory:")
+    records = _records(store.events)
+    where = Filter(fields=(Is("name", ("n",)),))
+    kept = await _keep(store, 5)
+    erased: set[int] = set()
+    met, cursor, first = list[int](), None, True
+    plan = iter(growth)
+    while first or cursor:
+        first = False
+        page = await records.page(ALICE, where, order=order, limit=limit, cursor=cursor)
+        met += [record.sequence for record in page.records]
+        cursor = page.next
+        more, erase = next(plan, (0, False))
+        kept += await _keep(store, more)
+        await _keep(store, more, name="noise")
+        if erase:
+            await records.erase(ALICE, kept[0].id, reason=None)
+            erased.add(kept[0].sequence)
+            del kept[0]
+    assert len(set(met)) == len(met)
+    assert met == sorted(met, reverse=order == "newest")
+    # Everything is met that was there when the walk began and is there now.
+    stayed = {record.sequence for record in kept if record.sequence < 5}
+    assert stayed <= set(met) <= stayed | erased | {r.sequence for r in kept}
+    await store.close()
+
+
+async def test_a_follower_that_reads_to_the_end_and_comes_back_misses_nothing(
+    store: SqliteStore, records: Records
+) -> None:
+    """A cursor stays good for as long as its question does."""
+    await _keep(store, 3)
+    cursor = await _cursor(records)
+    first = await records.page(ALICE, EVERYTHING, order="oldest", limit=9, cursor=cursor)
+    await _keep(store, 2)
+    again = await records.page(ALICE, EVERYTHING, order="oldest", limit=9, cursor=cursor)
+    assert [record.sequence for record in first.records] == [1, 2]
+    assert [record.sequence for record in again.records] == [1, 2, 3, 4]
+
+
+# ---- cursors ------------------------------------------------------------------------------
+
+
+async def test_a_cursor_is_good_on_every_node_and_means_its_place(
+    store: SqliteStore, records: Records
+) -> None:
+    await _keep(store, 3)
+    page = await _records(store.events).page(
+        ALICE, EVERYTHING, order="oldest", limit=2, cursor=await _cursor(records)
+    )
+    assert [record.sequence for record in page.records] == [1, 2]
+
+
+async def test_a_cursor_changed_in_any_byte_is_refused(
+    store: SqliteStore, records: Records
+) -> None:
+    await _keep(store, 2)
+    raw = base64.urlsafe_b64decode(await _cursor(records))
+    for place in range(len(raw)):
+        for flip in (0x01, 0x80, 0xFF):
+            forged = raw[:place] + bytes([raw[place] ^ flip]) + raw[place + 1 :]
+            assert await _is_refused(records, base64.urlsafe_b64encode(forged).decode()), place
+
+
+async def test_a_cursor_changed_in_any_character_is_refused(
+    store: SqliteStore, records: Records
+) -> None:
+    await _keep(store, 2)
+    cursor = await _cursor(records)
+    for place in range(len(cursor)):
+        for other in "Az09-_=!é\n ":
+            forged = cursor[:place] + other + cursor[place + 1 :]
+            assert forged == cursor or await _is_refused(records, forged), (place, other)
+
+
+async def test_a_cursor_that_is_cut_or_has_something_added_is_refused(
+    store: SqliteStore, records: Records
+) -> None:
+    await _keep(store, 2)
+    cursor = await _cursor(records)
+    for length in range(len(cursor)):
+        assert await _is_refused(records, cursor[:length])
+        assert await _is_refused(records, cursor[length + 1 :])
+    for forged in (
+        "",
+        "=",
+        "\x00",
+        "A" * 32,
+        "A" * 10**6,
+        cursor + cursor,
+        cursor + "=",
+        f" {cursor}",
+    ):
+        assert await _is_refused(records, forged), forged[:50]
+
+
+async def test_a_cursor_is_of_one_tenant_one_order_and_one_question(
+    store: SqliteStore, records: Records
+) -> None:
+    for tenant in ("acme", "other"):
+        await _keep(store, 2, tenant)
+    a, b = Is("name", ("n",)), Is("detail", ("", "x"))
+    questions = [
+        (EVERYTHING, "oldest", ALICE),
+        (EVERYTHING, "newest", ALICE),
+        (EVERYTHING, "oldest", STRANGER),
+        (Filter(fields=(a,)), "oldest", ALICE),
+        (Filter(fields=(b,)), "oldest", ALICE),
+        (Filter(fields=(a, b)), "oldest", ALICE),
+        (Filter(Received(since=NOON)), "oldest", ALICE),
+        (Filter(Received(until=LATER)), "oldest", ALICE),
+    ]
+    cursors = [await _cursor(records, *question) for question in questions]  # type: ignore[arg-type]
+    for number, cursor in enumerate(cursors):
+        for other, question in enumerate(questions):
+            refused = await _is_refused(records, cursor, *question)  # type: ignore[arg-type]
+            assert refused == (number != other), (number, other)
+
+
+async def test_a_cursor_does_not_mind_how_its_question_is_spelled(
+    store: SqliteStore, records: Records
+) -> None:
+    await _keep(store, 2)
+    one = Filter(fields=(Is("name", ("n", "x")), Is("detail", ("",))))
+    other = Filter(fields=(Is("detail", ("",)), Is("name", ("x", "n", "x"))))
+    assert not await _is_refused(records, await _cursor(records, one), other)
+
+
+async def test_a_cursor_of_another_secret_is_refused(store: SqliteStore, records: Records) -> None:
+    await _keep(store, 2)
+    forged = await _cursor(_records(store.events, b"a guess"))
+    assert await _is_refused(records, forged)
+
+
+async def test_a_cursor_tells_nothing_but_a_place(store: SqliteStore, records: Records) -> None:
+    await _keep(store, 2)
+    asked = Filter(fields=(Is("name", ("n",)),))
+    raw = base64.urlsafe_b64decode(await _cursor(records, asked))
+    assert int.from_bytes(raw[:8], "big") == 0
+    assert len(raw) == 24

@@ -1,0 +1,57 @@
+"""The private key of a node: made once, readable by its owner only."""
+
+from __future__ import annotations
+
+import multiprocessing
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+from joserfc.jwk import OKPKey
+
+from auditlogservice.errors import UnsafeSetup
+from auditlogservice.runtime.keys import load_token_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_key_is_made_at_first_and_kept_ever_after(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "deep"
+    first = load_token_key(folder)
+    assert load_token_key(folder).thumbprint() == first.thumbprint()
+    assert first.is_private
+    (file,) = folder.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o666, 0o620])
+def test_a_key_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
+    load_token_key(tmp_path)
+    (tmp_path / "token-key.pem").chmod(mode)
+    with pytest.raises(UnsafeSetup, match="chmod 600"):
+        load_token_key(tmp_path)
+
+
+PUBLIC = OKPKey.generate_key("Ed25519").as_pem(private=False)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a key", b"-----BEGIN PRIVATE KEY-----\n", PUBLIC])
+def test_a_file_that_is_no_key_is_refused_and_kept(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "token-key.pem"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(UnsafeSetup, match="not a private key"):
+        load_token_key(tmp_path)
+    assert path.read_bytes() == content
+
+
+def _thumbprint(folder: Path) -> str:
+    return str(load_token_key(folder).thumbprint())
+
+
+def test_processes_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        assert len(set(pool.map(_thumbprint, [tmp_path] * 8))) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["token-key.pem"]

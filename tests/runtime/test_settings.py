@@ -1,0 +1,61 @@
+"""Settings come from options, environment, .env and file, in that order, and say what is wrong."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditlogservice.errors import UnsafeSetup
+from auditlogservice.runtime.settings import load_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    settings = load_settings()
+    assert settings.store_url == "sqlite:///auditlog-data/audit.db"
+    assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8080, 1)
+    assert settings.token_ttl == timedelta(hours=12)
+
+
+def test_options_win_over_environment_over_env_file_over_toml(
+    an_empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toml = "host = 'toml'\nport = 1\nworkers = 2\ntoken_ttl = '1h'\n"
+    (an_empty_folder / "auditlogservice.toml").write_text(toml)
+    (an_empty_folder / ".env").write_text("AUDITLOG_PORT=2\nAUDITLOG_HOST=env-file\nOTHER=x\n")
+    monkeypatch.setenv("AUDITLOG_HOST", "environment")
+    monkeypatch.setenv("AUDITLOG_WORKERS", "3")
+    settings = load_settings(workers=4, store=None)
+    assert (settings.workers, settings.host, settings.port) == (4, "environment", 2)
+    assert settings.token_ttl == timedelta(hours=1)
+
+
+def test_the_default_database_lies_in_the_data_folder(tmp_path: Path) -> None:
+    settings = load_settings(data_dir=tmp_path / "data")
+    assert settings.store_url == f"sqlite:///{tmp_path}/data/audit.db"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "abc"), ("PORT", "70000"), ("WORKERS", "0"), ("TOKEN_TTL", "5"),
+        ("TOKEN_TTL", "30s"), ("TOKEN_TTL", "31d"), ("LOG_LEVEL", "loud"), ("QUEUE_EVENTS", "0"),
+        ("STORE_TIMEOUT", "0s"), ("TOKEN_TTL", "soon"),
+    ],
+)  # fmt: skip
+def test_a_value_that_cannot_be_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"AUDITLOG_{name}", value)
+    with pytest.raises(UnsafeSetup, match=f"AUDITLOG_{name}"):
+        load_settings()

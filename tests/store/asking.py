@@ -1,0 +1,62 @@
+"""Short ways to say what the tests of the stores do over and over, and the one invariant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from auditlogservice.events import Record, Sequence
+from auditlogservice.filters import Filter, Is
+from auditlogservice.store.port import Appended, PageQuery, Submission
+
+if TYPE_CHECKING:
+    from auditlogservice.events import Draft
+    from auditlogservice.store.port import EventStore, Outcome
+
+EVERYTHING = Filter()
+
+
+def where(**texts: str) -> Filter:
+    """Ask for these values; `__` in a name stands for a dot in the path."""
+    return Filter(fields=tuple(Is(path.replace("__", "."), (one,)) for path, one in texts.items()))
+
+
+async def append(store: EventStore, *drafts: Draft, atomic: bool = False) -> tuple[Outcome, ...]:
+    """Append the drafts of one request."""
+    (outcomes,) = await store.append([Submission(drafts, atomic=atomic)])
+    return outcomes
+
+
+async def keep(store: EventStore, *drafts: Draft) -> list[Record]:
+    """Append drafts of which none was kept before."""
+    outcomes = await append(store, *drafts)
+    records = [outcome.record for outcome in outcomes if isinstance(outcome, Appended)]
+    assert len(records) == len(drafts), outcomes
+    return records
+
+
+async def page(
+    store: EventStore,
+    asked: Filter = EVERYTHING,
+    *,
+    tenant: str = "acme",
+    order: Literal["oldest", "newest"] = "oldest",
+    beyond: int | None = None,
+    limit: int = 1_000,
+) -> list[Record]:
+    place = None if beyond is None else Sequence(beyond)
+    return await store.page(
+        PageQuery(tenant=tenant, where=asked, order=order, beyond=place, limit=limit)
+    )
+
+
+async def whole_log(store: EventStore, tenant: str = "acme") -> list[Record]:
+    """Return every record of a log in which nothing was erased, having checked its order."""
+    records: list[Record] = []
+    while more := await page(store, tenant=tenant, beyond=len(records) - 1, limit=500):
+        records += more
+    assert [record.sequence for record in records] == list(range(len(records)))
+    stamps = [str(record.fields()["timestamp"]) for record in records]
+    assert stamps == sorted(stamps)
+    ids = [record.id for record in records]
+    assert len(set(ids)) == len(ids)
+    return records

@@ -1,0 +1,157 @@
+"""Programs that are killed while they use a SQLite file: `python killable.py ROLE FOLDER`.
+
+`migrate` opens a new file in FOLDER again and again, and each time kills itself before the next
+statement. `race` has many processes open one new file at the same moment. `append` appends until
+somebody kills it, and prints what was acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditlogservice.errors import AuditLogError
+from auditlogservice.events import Draft, EventId, read_event
+from auditlogservice.filters import terms_of
+from auditlogservice.store.port import Appended, Submission
+from auditlogservice.store.sqlite import open_sqlite
+from auditlogservice.store.sqlite.database import _connect, migrate
+from auditlogservice.store.sqlite.schema import MIGRATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+ROUNDS, RACERS = 15, 4
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _fork(work: Callable[[], object]) -> int:
+    """Run `work` in a child, which ends with it: 0 if it returned, 1 if it raised."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        work()
+        code = 0
+    except AuditLogError as error:
+        sys.stderr.write(f"{error}\n")
+    finally:
+        os._exit(code)
+
+
+def _ended(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+# ---- migrate ----------------------------------------------------------------------------
+
+
+def _migrate_and_die(path: Path, statement: int) -> None:
+    connection = _connect(str(path))
+    seen = count()
+
+    def before_each(*_: object) -> bool:
+        if next(seen) == statement:
+            _die()
+        return True
+
+    connection.exec_trace = before_each
+    migrate(connection, MIGRATIONS)
+
+
+def migrate_and_die_everywhere(folder: Path) -> None:
+    """Leave the file `killed-<n>.db` for each statement; print how many there are."""
+    for statement in count():
+        path = folder / f"killed-{statement}.db"
+        code = _ended(_fork(lambda: _migrate_and_die(path, statement)))  # noqa: B023 - ends here
+        if code == 0:
+            print(statement, flush=True)  # noqa: T201 - the answer to the test
+            return
+        assert code == -signal.SIGKILL, code
+
+
+# ---- race -------------------------------------------------------------------------------
+
+
+def _open_when_told(path: Path, told: int) -> None:
+    async def open_and_close() -> None:
+        await (await open_sqlite(str(path))).close()
+
+    os.read(told, 1)
+    asyncio.run(open_and_close())
+
+
+def race(folder: Path) -> None:
+    """Print the exit codes of all who opened a new file at once, one line a round."""
+    for number in range(ROUNDS):
+        told, tell = os.pipe()
+        path = folder / f"race-{number}.db"
+        racers = [
+            _fork(lambda: _open_when_told(path, told))  # noqa: B023 - ends here
+            for _ in range(RACERS)
+        ]
+        os.write(tell, b"!" * RACERS)
+        print(*map(_ended, racers), flush=True)  # noqa: T201 - the answer to the test
+        os.close(told)
+        os.close(tell)
+
+
+# ---- append -----------------------------------------------------------------------------
+
+
+def _draft(number: int) -> Draft:
+    event = read_event(
+        {"name": f"event {number}", "event_type": "t", "detail": "x" * (number * 37 % 3_000)},
+        now=NOON,
+    )
+    return Draft(
+        id=EventId(os.urandom(12).hex()),
+        tenant=f"tenant{number % 2}",
+        user_id="alice",
+        keyed=False,
+        received_at=NOON,
+        fingerprint=event.fingerprint,
+        body=event.body,
+        terms=terms_of(event.told),
+    )
+
+
+async def append(folder: Path) -> None:
+    """Print tenant, id and sequence of each record, once it is acknowledged."""
+    store = await open_sqlite(str(folder / "audit.db"))
+    for number in count():
+        drafts = [_draft(number + place) for place in range(number % 3 + 1)]
+        for outcomes in await store.events.append([Submission((one,)) for one in drafts]):
+            (outcome,) = outcomes
+            assert isinstance(outcome, Appended)
+            record = outcome.record
+            tenant = next(one.tenant for one in drafts if one.id == record.id)
+            print(tenant, record.id, record.sequence, flush=True)  # noqa: T201 - acknowledged
+
+
+def main(role: str, folder: Path) -> None:
+    match role:
+        case "migrate":
+            migrate_and_die_everywhere(folder)
+        case "race":
+            race(folder)
+        case "append":
+            asyncio.run(append(folder))
+        case _:
+            sys.exit(f"no such role: {role}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,680 @@
+"""What only MongoDB can get wrong: its setup, its indexes, and the fate of its transactions.
+
+Failures are injected into a real server, with the failpoints that its own tests use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+import pytest
+from asking import append, keep, page, where, whole_log
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo.uri_parser import parse_uri
+
+from auditlogservice.errors import (
+    AuditLogError,
+    OutcomeUnknown,
+    StorageFull,
+    StoreUnreachable,
+    UnsafeSetup,
+)
+from auditlogservice.events import Sequence
+from auditlogservice.filters import Filter, Is
+from auditlogservice.store.mongodb import open_mongodb
+from auditlogservice.store.mongodb.connection import check_topology, check_version
+from auditlogservice.store.mongodb.schema import INDEXES
+from auditlogservice.store.port import Appended, Replayed, Submission
+from mongod import Mongod, ReplicaSet
+from strategies import NOON, draft, told
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+    from auditlogservice.store.mongodb import MongoStore
+
+Client = MongoClient[dict[str, Any]]
+
+PATIENCE = 3.0  # seconds; what a call of these stores may take
+LITTLE = 1.0  # the same, where nothing is to be waited for
+HANGING = 15.0  # seconds; a generous bound on what is no hanging
+
+
+@pytest.fixture
+async def store(mongodb_url: str) -> AsyncIterator[MongoStore]:
+    opened = await open_mongodb(mongodb_url, timeout=PATIENCE)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def hasty(mongodb_url: str) -> AsyncIterator[MongoStore]:
+    """A store that gives up soon, for what cannot succeed."""
+    opened = await open_mongodb(mongodb_url, timeout=LITTLE)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def database(mongodb_url: str, mongo: Client) -> pymongo.database.Database[dict[str, Any]]:
+    """The test's database as an operator sees it."""
+    return mongo[parse_uri(mongodb_url)["database"]]
+
+
+# ---- what is refused at the start ---------------------------------------------------------
+
+
+async def refusal(url: str) -> str:
+    with pytest.raises(UnsafeSetup) as caught:
+        await open_mongodb(url, timeout=LITTLE)
+    assert caught.value.__cause__ is None
+    return str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def standalone(mongod_binary: Path, server_folder: Path) -> Iterator[Mongod]:
+    server = Mongod(mongod_binary, server_folder / "standalone")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def uninitiated(mongod_binary: Path, server_folder: Path) -> Iterator[Mongod]:
+    server = Mongod(mongod_binary, server_folder / "ghost", ("--replSet", "rs0"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.mark.parametrize("options", ["", "?replicaSet=rs0", "?directConnection=true"])
+async def test_a_standalone_server_is_refused_with_the_way_out(
+    standalone: Mongod, options: str
+) -> None:
+    sentence = await refusal(f"mongodb://{standalone.address}/{options}")
+    assert "--replSet rs0" in sentence
+    assert "rs.initiate()" in sentence
+
+
+@pytest.mark.parametrize("options", ["", "?replicaSet=rs0", "?directConnection=true"])
+async def test_a_set_that_was_never_initiated_is_refused_with_the_way_out(
+    uninitiated: Mongod, options: str
+) -> None:
+    assert "rs.initiate()" in await refusal(f"mongodb://{uninitiated.address}/{options}")
+
+
+@pytest.mark.parametrize(
+    "options", ["w=1", "w=0", "w=2", "journal=false", "w=majority&journal=false"]
+)
+async def test_a_url_that_asks_for_less_than_durable_is_refused(
+    mongodb_url: str, options: str
+) -> None:
+    assert "w=majority&journal=true" in await refusal(f"{mongodb_url}&{options}")
+
+
+async def test_a_url_that_asks_for_what_is_promised_is_accepted(mongodb_url: str) -> None:
+    store = await open_mongodb(f"{mongodb_url}&w=majority&journal=true&wtimeoutMS=1")
+    await keep(store.events, draft())
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mongodb://", "mongodb://user:p@ss@word@localhost/x", "http://localhost", "nonsense",
+        "mongodb://localhost:port", "mongodb://u:hunter2@localhost/?authMechanism=none",
+        "mongodb://localhost/?jornal=false",
+    ],
+)  # fmt: skip
+async def test_a_url_that_cannot_be_read_is_refused_without_repeating_it(url: str) -> None:
+    sentence = await refusal(url)
+    assert "p@ss" not in sentence
+    assert "hunter2" not in sentence
+
+
+async def test_credentials_that_the_server_refuses_are_told_apart(mongodb_url: str) -> None:
+    url = mongodb_url.replace("mongodb://", "mongodb://nobody:hunter2@")
+    sentence = await refusal(url)
+    assert "refuses the user" in sentence
+    assert "hunter2" not in sentence
+
+
+async def test_nobody_at_the_address_is_unreachable_and_not_unsafe() -> None:
+    async with asyncio.timeout(HANGING):
+        with pytest.raises(StoreUnreachable):
+            await open_mongodb("mongodb://127.0.0.1:9/?replicaSet=rs0", timeout=0.5)
+
+
+@pytest.mark.parametrize("version", [[5, 0, 31, 0], [4, 4, 0, 0]])
+def test_a_server_before_6_0_is_refused(version: list[int]) -> None:
+    with pytest.raises(UnsafeSetup, match=r"upgrade every member to 6\.0"):
+        check_version(version)
+
+
+def test_a_router_of_a_sharded_cluster_is_accepted() -> None:
+    check_topology({"msg": "isdbgrid"})
+    check_version([6, 0, 0, 0])
+
+
+async def test_the_database_is_auditlog_if_the_url_names_none(
+    replica_set: ReplicaSet, mongo: Client
+) -> None:
+    assert "auditlog" not in mongo.list_database_names()
+    store = await open_mongodb(replica_set.url())
+    await store.close()
+    assert set(INDEXES) < set(mongo["auditlog"].list_collection_names())
+    mongo.drop_database("auditlog")
+
+
+# ---- the schema -----------------------------------------------------------------------------
+
+
+async def test_opening_twice_finds_everything_in_place(
+    store: MongoStore, mongodb_url: str
+) -> None:
+    (record,) = await keep(store.events, draft())
+    again = await open_mongodb(mongodb_url)
+    assert await whole_log(again.events) == [record]
+    await again.close()
+
+
+async def test_many_nodes_may_open_a_new_database_at_once(mongodb_url: str) -> None:
+    stores = await asyncio.gather(*(open_mongodb(mongodb_url) for _ in range(5)))
+    for store in stores:
+        await store.close()
+
+
+async def test_a_schema_of_a_later_release_is_refused_and_left_alone(
+    mongodb_url: str, database: pymongo.database.Database[dict[str, Any]]
+) -> None:
+    database["meta"].insert_one({"_id": "schema", "version": 2})
+    assert "schema version 2" in await refusal(mongodb_url)
+    assert database.list_collection_names() == ["meta"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "options"),
+    [
+        ([("t", 1), ("s", 1)], {"name": "by_sequence"}),  # not unique
+        ([("s", 1), ("t", 1)], {"name": "by_sequence", "unique": True}),  # another order
+        ([("t", 1), ("s", 1)], {"name": "by_sequence", "unique": True, "sparse": True}),
+        (
+            [("t", 1), ("s", 1)],
+            {
+                "name": "by_sequence",
+                "unique": True,
+                "partialFilterExpression": {"s": {"$gt": 5}},
+            },
+        ),
+        ([("t", 1), ("s", 1)], {"name": "operators_own", "unique": True}),
+    ],
+    ids=["not unique", "another order", "sparse", "partial", "another name"],
+)
+async def test_an_index_that_is_not_as_it_was_made_is_refused(
+    mongodb_url: str,
+    database: pymongo.database.Database[dict[str, Any]],
+    keys: list[tuple[str, int]],
+    options: dict[str, Any],
+) -> None:
+    database["events"].create_index(keys, **options)
+    sentence = await refusal(mongodb_url)
+    assert "by_sequence" in sentence
+    assert "drop it" in sentence
+
+
+async def test_a_hidden_index_is_refused(
+    store: MongoStore,
+    mongodb_url: str,
+    database: pymongo.database.Database[dict[str, Any]],
+) -> None:
+    await store.events.ping()
+    database.command("collMod", "events", index={"name": "by_term", "hidden": True})
+    assert "by_term" in await refusal(mongodb_url)
+
+
+async def test_a_lost_index_is_made_again(
+    store: MongoStore,
+    mongodb_url: str,
+    database: pymongo.database.Database[dict[str, Any]],
+) -> None:
+    await keep(store.events, draft())
+    database["events"].drop_index("by_sequence")
+    again = await open_mongodb(mongodb_url)
+    await again.close()
+    assert database["events"].index_information()["by_sequence"]["unique"] is True
+
+
+async def test_documents_that_break_a_unique_index_are_refused(
+    mongodb_url: str, database: pymongo.database.Database[dict[str, Any]]
+) -> None:
+    database["events"].insert_many([{"t": "acme", "s": 0}, {"t": "acme", "s": 0}])
+    assert "written by something else" in await refusal(mongodb_url)
+
+
+# ---- queries walk along indexes ---------------------------------------------------------------
+
+
+class Overheard(pymongo.monitoring.CommandListener):
+    """Keeps the queries that a client sends, to have them explained."""
+
+    def __init__(self) -> None:
+        self.finds: list[dict[str, Any]] = []
+
+    def started(self, event: pymongo.monitoring.CommandStartedEvent) -> None:
+        if event.command_name == "find":
+            self.finds.append(dict(event.command))
+
+    def succeeded(self, event: pymongo.monitoring.CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: pymongo.monitoring.CommandFailedEvent) -> None: ...
+
+
+_ASKABLE = ("find", "filter", "sort", "limit", "hint", "projection")
+
+
+def plans(
+    database: pymongo.database.Database[dict[str, Any]], finds: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    explained = [
+        database.command(
+            "explain",
+            {name: find[name] for name in _ASKABLE if name in find},
+            verbosity="executionStats",
+        )
+        for find in finds
+    ]
+    assert explained
+    return explained
+
+
+def stages(plan: Any) -> set[str]:
+    match plan:
+        case dict():
+            inner = set().union(*map(stages, plan.values())) if plan else set()
+            return inner | ({plan["stage"]} if "stage" in plan else set())
+        case list():
+            return set().union(*map(stages, plan)) if plan else set()
+        case _:
+            return set()
+
+
+@pytest.fixture
+async def overheard(mongodb_url: str) -> AsyncIterator[tuple[MongoStore, Overheard]]:
+    """A store with 400 records: one user in 400, one type in 4, and one name for all."""
+    ear = Overheard()
+    pymongo.monitoring.register(ear)
+    try:
+        store = await open_mongodb(mongodb_url)
+    finally:
+        pymongo.monitoring._LISTENERS.command_listeners.remove(ear)
+    await keep(
+        store.events,
+        *(
+            draft(told("same", event_type=f"type {number % 4}", actor={"id": f"u{number}"}))
+            for number in range(400)
+        ),
+    )
+    ear.finds.clear()
+    yield store, ear
+    await store.close()
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+@pytest.mark.parametrize(
+    ("asked", "keys"),
+    [
+        (Filter(), 12),
+        (where(event_type="type 1"), 12),
+        (Filter(fields=(Is("event_type", ("type 1", "type 2")),)), 12),
+        (where(name="same", actor__id="u399"), 3),
+        (where(actor__id="u399", name="same"), 3),
+        (where(name="same", event_type="no such"), 3),
+        (where(sequence="399"), 3),
+    ],
+    ids=["all", "one", "either", "rare last", "rare first", "none", "sequence"],
+)
+async def test_a_page_reads_little_more_than_it_gives(
+    overheard: tuple[MongoStore, Overheard],
+    database: pymongo.database.Database[dict[str, Any]],
+    asked: Filter,
+    keys: int,
+    order: str,
+) -> None:
+    store, ear = overheard
+    await page(store.events, asked, order="newest" if order == "newest" else "oldest", limit=10)
+    for plan in plans(database, ear.finds):
+        used = stages(plan["queryPlanner"]["winningPlan"])
+        assert "IXSCAN" in used
+        assert not used & {"COLLSCAN", "SORT"}
+        assert plan["executionStats"]["totalKeysExamined"] <= keys
+        assert plan["executionStats"]["totalDocsExamined"] <= keys
+
+
+async def test_a_page_by_id_reads_what_it_names(
+    overheard: tuple[MongoStore, Overheard],
+    database: pymongo.database.Database[dict[str, Any]],
+) -> None:
+    store, ear = overheard
+    (record,) = await page(store.events, where(actor__id="u7"))
+    ear.finds.clear()
+    assert await page(store.events, where(_id=record.id, name="same")) == [record]
+    (plan,) = plans(database, ear.finds)
+    assert plan["executionStats"]["totalDocsExamined"] == 1
+
+
+# ---- the fate of a transaction ------------------------------------------------------------------
+
+
+@contextmanager
+def failing(mongo: Client, *commands: str, times: int | None = None, **how: Any) -> Iterator[None]:
+    """Let the server fail these commands of the service, `times` times or until the end."""
+    mongo.admin.command(
+        {
+            "configureFailPoint": "failCommand",
+            "mode": "alwaysOn" if times is None else {"times": times},
+            "data": {"failCommands": list(commands), **how},
+        }
+    )
+    try:
+        yield
+    finally:
+        mongo.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+
+_CUT: dict[str, Any] = {"closeConnection": True}
+_STEPPED_DOWN: dict[str, Any] = {"errorCode": 189, "errorLabels": ["RetryableWriteError"]}
+_NOT_REPLICATED: dict[str, Any] = {"writeConcernError": {"code": 64, "errmsg": "late"}}
+_ABORTED: dict[str, Any] = {"errorCode": 251, "errorLabels": ["TransientTransactionError"]}
+_CONFLICT: dict[str, Any] = {"errorCode": 112, "errorLabels": ["TransientTransactionError"]}
+
+
+@pytest.mark.parametrize(
+    ("command", "how"),
+    [
+        ("insert", _CONFLICT),
+        ("insert", _CUT),
+        ("insert", _STEPPED_DOWN),
+        ("find", _CUT),
+        ("find", _CONFLICT),
+        ("commitTransaction", _CUT),
+        ("commitTransaction", _STEPPED_DOWN),
+        ("commitTransaction", _ABORTED),
+        # This one applies the commit, and then says that a majority did not confirm it.
+        ("commitTransaction", _NOT_REPLICATED),
+    ],
+)
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_failure_that_passes_is_not_noticed(
+    store: MongoStore, mongo: Client, command: str, how: dict[str, Any], times: int
+) -> None:
+    await keep(store.events, draft())
+    with failing(mongo, command, times=times, **how):
+        outcomes = await append(store.events, draft(key="k"), draft())
+    assert [type(outcome) for outcome in outcomes] == [Appended, Appended]
+    assert len(await whole_log(store.events)) == 3
+
+
+async def test_a_commit_that_was_applied_but_never_confirmed_is_found_by_reading_back(
+    hasty: MongoStore, mongo: Client
+) -> None:
+    with failing(mongo, "commitTransaction", **_NOT_REPLICATED):
+        records = await keep(hasty.events, draft(), draft())
+    assert await whole_log(hasty.events) == records
+
+
+async def test_a_commit_that_gets_no_answer_at_all_is_unknown(
+    hasty: MongoStore, store: MongoStore, mongo: Client
+) -> None:
+    with failing(mongo, "commitTransaction", **_CUT):
+        async with asyncio.timeout(HANGING):
+            with pytest.raises(OutcomeUnknown):
+                await append(hasty.events, draft(key="k"))
+    # Repeating it with the same key is safe, as the error says. The transaction is still open
+    # on the server, so this waits until it is ended.
+    await keep(store.events, draft(key="k"))
+    assert len(await whole_log(store.events)) == 1
+
+
+async def test_an_applied_commit_that_cannot_even_be_read_back_is_unknown_and_replayed_later(
+    hasty: MongoStore, mongo: Client
+) -> None:
+    await keep(hasty.events, draft())  # so that the log's head is known, and no read is needed
+    lost = draft(told("lost"))
+    with (
+        failing(mongo, "commitTransaction", "find", **_NOT_REPLICATED),
+        pytest.raises(OutcomeUnknown),
+        failing_reads(hasty),
+    ):
+        await append(hasty.events, lost)
+    assert [record.id for record in await whole_log(hasty.events)][1:] == [lost.id]
+    ((again,),) = await hasty.events.append([Submission((lost,))])
+    assert isinstance(again, Replayed)
+
+
+@contextmanager
+def failing_reads(store: MongoStore) -> Iterator[None]:
+    """Let no record be read back, as if the connection were gone just then."""
+
+    async def blind(*_: object) -> bool:
+        return False
+
+    appender = store.events._appender
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(appender, "_are_stored", blind)
+        yield
+
+
+async def test_an_insert_that_never_succeeds_is_known_not_to_be_kept(
+    hasty: MongoStore, mongo: Client
+) -> None:
+    for how in (_CUT, _CONFLICT):
+        with failing(mongo, "insert", **how):
+            async with asyncio.timeout(HANGING):
+                with pytest.raises(StoreUnreachable):
+                    await append(hasty.events, draft())
+    assert await whole_log(hasty.events) == []
+
+
+async def test_a_full_disk_is_called_that(store: MongoStore, mongo: Client) -> None:
+    with failing(mongo, "insert", errorCode=14031), pytest.raises(StorageFull):
+        await append(store.events, draft())
+    await keep(store.events, draft())
+    assert len(await whole_log(store.events)) == 1
+
+
+async def test_no_error_of_the_driver_gets_out(hasty: MongoStore, mongo: Client) -> None:
+    (record,) = await keep(hasty.events, draft())
+    commands = ("find", "insert", "update", "delete", "findAndModify", "commitTransaction")
+    with failing(mongo, *commands, errorCode=13):
+        for call in (
+            lambda: hasty.events.find("acme", record.id),
+            lambda: page(hasty.events),
+            lambda: append(hasty.events, draft()),
+            lambda: hasty.events.erase("acme", record.id, at=NOON, by="bob", reason=None),
+            hasty.events.ping,
+            lambda: hasty.accounts.users(None),
+            lambda: hasty.accounts.user_named("alice"),
+            lambda: hasty.accounts.remove_user("alice"),
+            lambda: hasty.accounts.shared_secret("name", b"secret"),
+            hasty.accounts.keys,
+        ):
+            with pytest.raises(AuditLogError) as caught:
+                await call()
+            assert caught.value.__cause__ is None
+            assert "MongoDB" not in str(caught.value)
+
+
+@pytest.mark.parametrize("how", [_CUT, _NOT_REPLICATED])
+async def test_a_single_write_without_an_answer_is_unknown(
+    hasty: MongoStore, mongo: Client, how: dict[str, Any]
+) -> None:
+    with failing(mongo, "findAndModify", **how), pytest.raises(OutcomeUnknown):
+        await hasty.accounts.shared_secret("name", b"first")
+    assert await hasty.accounts.shared_secret("name", b"second") == (
+        b"second" if how is _CUT else b"first"
+    )
+
+
+async def test_a_tenant_that_fails_beside_one_that_was_kept_makes_the_outcome_unknown(
+    hasty: MongoStore,
+    mongo: Client,
+    database: pymongo.database.Database[dict[str, Any]],
+) -> None:
+    """The tenant `bad` is at a place that someone else's open transaction claims."""
+    await keep(hasty.events, draft(tenant="good"))
+    with mongo.start_session() as session, session.start_transaction():
+        database["events"].insert_one({"t": "bad", "s": 0}, session=session)
+        with pytest.raises(OutcomeUnknown):
+            await hasty.events.append(
+                [
+                    Submission((draft(tenant="good", key="k"),)),
+                    Submission((draft(tenant="bad", key="k"),)),
+                ]
+            )
+        session.abort_transaction()
+    again = await hasty.events.append(
+        [
+            Submission((draft(tenant="good", key="k"),)),
+            Submission((draft(tenant="bad", key="k"),)),
+        ]
+    )
+    assert [type(outcome) for (outcome,) in again] == [Replayed, Appended]
+
+
+async def test_a_cancelled_append_leaves_the_log_writable(
+    store: MongoStore, mongo: Client
+) -> None:
+    await keep(store.events, draft())
+    slow = failing(mongo, "commitTransaction", blockConnection=True, blockTimeMS=300)
+    with slow, pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await append(store.events, draft())
+    await keep(store.events, draft())
+    await whole_log(store.events)
+
+
+async def test_a_head_that_went_out_of_date_costs_an_attempt_and_no_error(
+    store: MongoStore, mongodb_url: str
+) -> None:
+    other = await open_mongodb(mongodb_url)
+    await keep(store.events, draft())
+    await keep(other.events, draft(), draft())
+    (record,) = await keep(store.events, draft())
+    assert record.sequence == Sequence(3)
+    await other.close()
+
+
+async def test_a_transaction_that_a_killed_process_left_open_is_ended(
+    store: MongoStore, mongodb_url: str
+) -> None:
+    """The server would keep the killed process's claim on the next sequence for a minute."""
+    name = parse_uri(mongodb_url)["database"]
+    dead = AsyncMongoClient[dict[str, Any]](mongodb_url, appname=f"auditlogservice:{name}")
+    session = dead.start_session()
+    await session.start_transaction()
+    await dead[name]["events"].insert_one({"t": "acme", "s": 0}, session=session)
+    (record,) = await keep(store.events, draft())
+    assert record.sequence == 0
+    with pytest.raises(pymongo.errors.OperationFailure):
+        await session.commit_transaction()
+    await session.end_session()
+    await dead.close()
+
+
+async def test_a_transaction_of_another_application_is_left_alone(
+    hasty: MongoStore, mongodb_url: str
+) -> None:
+    name = parse_uri(mongodb_url)["database"]
+    stranger = AsyncMongoClient[dict[str, Any]](mongodb_url, appname="stranger")
+    session = stranger.start_session()
+    await session.start_transaction()
+    await stranger[name]["events"].insert_one({"t": "acme", "s": 0}, session=session)
+    with pytest.raises(StoreUnreachable):
+        await append(hasty.events, draft())
+    await session.commit_transaction()
+    await session.end_session()
+    await stranger.close()
+
+
+# ---- servers that go away -----------------------------------------------------------------------
+
+
+async def test_a_server_that_is_stopped_or_frozen_is_unreachable_in_time(
+    new_replica_set: Callable[[int], ReplicaSet],
+) -> None:
+    members = new_replica_set(1)
+    store = await open_mongodb(members.url("audit"), timeout=0.8)
+    (record,) = await keep(store.events, draft())
+    (server,) = members.members
+
+    async def is_unreachable() -> None:
+        calls = (
+            store.events.ping(),
+            store.events.find("acme", record.id),
+            page(store.events),
+            store.accounts.users(None),
+            append(store.events, draft()),
+        )
+        async with asyncio.timeout(HANGING):
+            *reads, write = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(each) for each in reads} == {StoreUnreachable}
+        assert isinstance(write, (StoreUnreachable, OutcomeUnknown))
+
+    server.signal(signal.SIGSTOP)
+    await is_unreachable()
+    server.signal(signal.SIGCONT)
+    await keep(store.events, draft())
+    server.kill()
+    await is_unreachable()
+    server.start()
+    members.wait_for_primary()
+    await keep(store.events, draft())
+    await whole_log(store.events)
+    await store.close()
+
+
+async def test_killing_the_primary_of_three_loses_nothing_that_was_acknowledged(
+    new_replica_set: Callable[[int], ReplicaSet],
+) -> None:
+    members = new_replica_set(3)
+    store = await open_mongodb(members.url("audit"))
+    acknowledged: dict[str, int] = {}
+    goal = 10**9
+    stop, enough = asyncio.Event(), asyncio.Event()
+
+    async def write(writer: int) -> None:
+        number = 0
+        while not stop.is_set():
+            key = f"{writer}-{number}"
+            try:
+                (outcome,) = await append(store.events, draft(key=key))
+            except (StoreUnreachable, OutcomeUnknown):
+                continue  # the same key again
+            assert isinstance(outcome, (Appended, Replayed))
+            record = outcome.record if isinstance(outcome, Appended) else outcome.kept
+            acknowledged[record.id] = record.sequence
+            number += 1
+            if len(acknowledged) >= goal:
+                enough.set()
+
+    async with asyncio.TaskGroup() as tasks:
+        for writer in range(4):
+            tasks.create_task(write(writer))
+        await asyncio.sleep(0.5)
+        with Client(members.url()) as client:
+            client.admin.command("ping")
+            address = client.primary
+        primary = next(one for one in members.members if address == ("127.0.0.1", one.port))
+        primary.kill()
+        goal = len(acknowledged) + 50
+        async with asyncio.timeout(60):
+            await enough.wait()
+        stop.set()
+    log = await whole_log(store.events)
+    assert {record.id: record.sequence for record in log}.items() >= acknowledged.items()
+    await store.close()

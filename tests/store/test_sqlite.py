@@ -1,0 +1,586 @@
+"""What only the SQLite store promises: its file, its pragmas, its plans, and how it fails."""
+# ruff: noqa: ASYNC220, ASYNC240 - a test has the loop to itself and may block it
+
+from __future__ import annotations
+
+import random
+import secrets
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import apsw
+import pytest
+from asking import append, keep, page, where, whole_log
+
+from auditlogservice.errors import OutcomeUnknown, StorageFull, StoreBroken, UnsafeSetup
+from auditlogservice.filters import MAX_TERMS, Filter, Is, Received, terms_of
+from auditlogservice.store.port import Appended, Replayed
+from auditlogservice.store.sqlite import open_sqlite
+from auditlogservice.store.sqlite.database import (
+    _APPLICATION_ID,
+    Database,
+    _connect,
+    _refuse_foreign,
+    check_sqlite_version,
+    migrate,
+)
+from auditlogservice.store.sqlite.schema import MIGRATIONS
+from strategies import NOON, draft, told
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from auditlogservice.events import Draft, Record
+    from auditlogservice.store.sqlite import SqliteStore
+
+KILLABLE = Path(__file__).with_name("killable.py")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "audit.db"
+
+
+@pytest.fixture
+async def opened(path: Path) -> AsyncIterator[SqliteStore]:
+    store = await open_sqlite(str(path))
+    yield store
+    await store.close()
+
+
+def _database(store: SqliteStore) -> Database:
+    return store.events._database
+
+
+def _connections(store: SqliteStore) -> list[apsw.Connection]:
+    """Every connection of the store. Nothing may be running."""
+    database = _database(store)
+    readers = [database._idle.get() for _ in range(database._idle.qsize())]
+    for reader in readers:
+        database._idle.put(reader)
+    assert database._write_connection
+    return [database._write_connection, *readers]
+
+
+def _run(role: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, KILLABLE, role, folder],
+        capture_output=True, check=False, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# ---- pragmas and versions -----------------------------------------------------------------
+
+
+async def test_every_connection_syncs_each_commit_and_wipes_what_is_deleted(
+    opened: SqliteStore,
+) -> None:
+    connections = _connections(opened)
+    assert len(connections) > 1
+    for connection in connections:
+        assert connection.pragma("journal_mode") == "wal"
+        assert connection.pragma("synchronous") == 2
+        assert connection.pragma("secure_delete") == 1
+        assert connection.pragma("foreign_keys") == 1
+        assert connection.pragma("trusted_schema") == 0
+
+
+@pytest.mark.parametrize("version", ["3.51.2", "3.51.0", "3.45.1", "3.9.99", "2.99.99"])
+def test_a_sqlite_that_can_lose_commits_is_refused(version: str) -> None:
+    with pytest.raises(UnsafeSetup, match=f"SQLite {version} can lose commits"):
+        check_sqlite_version(version)
+
+
+@pytest.mark.parametrize("version", ["3.51.3", "3.51.10", "3.52.0", "3.100.0", "4.0.0"])
+def test_a_sqlite_that_is_new_enough_is_used(version: str) -> None:
+    check_sqlite_version(version)
+
+
+async def test_nothing_is_opened_with_an_old_sqlite(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: "3.51.2")
+    with pytest.raises(UnsafeSetup):
+        await open_sqlite(str(path))
+    assert not path.exists()
+
+
+async def test_a_file_system_that_cannot_do_wal_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = apsw.Connection.pragma
+
+    class Stubborn(apsw.Connection):
+        def pragma(self, name: str, *values: Any, **more: Any) -> Any:
+            return "delete" if name == "journal_mode" else real(self, name, *values, **more)
+
+    monkeypatch.setattr(apsw, "Connection", Stubborn)
+    with pytest.raises(UnsafeSetup, match="journal_mode=WAL"):
+        await open_sqlite(str(path))
+
+
+async def test_the_folder_is_made_and_others_may_not_look_into_it(tmp_path: Path) -> None:
+    store = await open_sqlite(str(tmp_path / "new" / "audit.db"))
+    assert (tmp_path / "new").stat().st_mode & 0o077 == 0
+    await store.close()
+
+
+# ---- files of others ------------------------------------------------------------------------
+
+
+def _foreign(path: Path, *statements: str) -> None:
+    with apsw.Connection(str(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE TABLE theirs (x)"],
+        ["CREATE TABLE records (x)", "PRAGMA user_version=1"],
+        ["PRAGMA user_version=1"],
+        ["PRAGMA application_id=7"],
+        ["PRAGMA application_id=7", "CREATE TABLE theirs (x)", "INSERT INTO theirs VALUES (1)"],
+    ],
+    ids=" ".join,
+)
+async def test_a_database_of_another_program_is_refused_and_left_as_it_is(
+    path: Path, statements: list[str]
+) -> None:
+    _foreign(path, *statements)
+    before = path.read_bytes()
+    with pytest.raises(UnsafeSetup, match="another program"):
+        await open_sqlite(str(path))
+    assert path.read_bytes() == before
+
+
+async def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(path: Path) -> None:
+    await (await open_sqlite(str(path))).close()
+    newer = len(MIGRATIONS) + 1
+    _foreign(path, f"PRAGMA user_version={newer}")
+    before = path.read_bytes()
+    with pytest.raises(UnsafeSetup, match=f"has schema {newer}"):
+        await open_sqlite(str(path))
+    assert path.read_bytes() == before
+
+
+async def test_what_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_bytes(b"not a database\n" * 100)
+    for no_file in (text, tmp_path, text / "audit.db"):
+        with pytest.raises(UnsafeSetup, match="cannot use"):
+            await open_sqlite(str(no_file))
+    assert text.read_bytes() == b"not a database\n" * 100
+
+
+async def test_an_empty_file_becomes_a_database(path: Path) -> None:
+    path.touch()
+    store = await open_sqlite(str(path))
+    await keep(store.events, draft())
+    await store.close()
+
+
+# ---- migrations -----------------------------------------------------------------------------
+
+
+def _schema(path: Path) -> list[tuple[Any, ...]]:
+    connection = apsw.Connection(str(path))
+    rows = list(
+        connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY 1, 2")
+    )
+    rows.append((connection.pragma("application_id"), connection.pragma("user_version")))
+    assert connection.pragma("integrity_check") == "ok"
+    connection.close()
+    return rows
+
+
+async def test_a_migration_killed_at_any_statement_is_finished_by_the_next_start(
+    path: Path, tmp_path: Path
+) -> None:
+    await (await open_sqlite(str(path))).close()
+    whole = _schema(path)
+    statements = int(_run("migrate", tmp_path))
+    assert statements > 2 * len(MIGRATIONS) + sum(one.count(";\n") for one in MIGRATIONS)
+    for statement in range(statements):
+        killed = tmp_path / f"killed-{statement}.db"
+        store = await open_sqlite(str(killed))
+        await keep(store.events, draft())
+        await store.close()
+        assert _schema(killed) == whole, statement
+
+
+async def test_processes_that_open_a_new_file_at_once_all_succeed(
+    path: Path, tmp_path: Path
+) -> None:
+    await (await open_sqlite(str(path))).close()
+    results = _run("race", tmp_path).splitlines()
+    assert set(results) == {"0 0 0 0"}
+    assert all(_schema(tmp_path / f"race-{number}.db") == _schema(path) for number in range(15))
+
+
+@pytest.mark.parametrize("statement", range(12))
+def test_a_migration_by_another_process_at_any_moment_is_taken_as_it_comes(
+    path: Path, statement: int
+) -> None:
+    """What is read of the file to judge it must be of one moment."""
+    one, other = _connect(str(path)), _connect(str(path))
+    for connection in (one, other):
+        connection.set_busy_timeout(0)
+    seen = iter(range(10**6))
+
+    def before_each(*_: object) -> bool:
+        if next(seen) == statement:
+            one.exec_trace = None
+            with suppress(apsw.BusyError):  # it would wait, had it the time
+                migrate(other, MIGRATIONS)
+        return True
+
+    one.exec_trace = before_each
+    _refuse_foreign(one)
+    migrate(one, MIGRATIONS)
+    assert one.exec_trace is None
+    assert one.pragma("user_version") == len(MIGRATIONS)
+    for connection in (one, other):
+        connection.close()
+
+
+def test_a_step_that_fails_leaves_the_version_before(path: Path) -> None:
+    connection = _connect(str(path))
+    with pytest.raises(apsw.SQLError):
+        migrate(connection, [*MIGRATIONS, "CREATE TABLE new (x);\nNONSENSE;\n"])
+    assert connection.pragma("user_version") == len(MIGRATIONS)
+    assert connection.pragma("application_id") == _APPLICATION_ID
+    assert not connection.execute("SELECT 1 FROM sqlite_schema WHERE name='new'").get
+    migrate(connection, MIGRATIONS)
+    connection.close()
+
+
+# ---- plans ------------------------------------------------------------------------------------
+
+QUESTIONS: dict[str, Filter] = {
+    "everything": Filter(),
+    "since": Filter(Received(since=NOON)),
+    "until": Filter(Received(until=NOON)),
+    "a field": where(name="n"),
+    "two fields": where(name="n", user_id="alice"),
+    "alternatives": Filter(fields=(Is("name", ("n", "m")),)),
+    "a field, since": Filter(Received(since=NOON), (Is("name", ("n",)),)),
+    "an id": where(_id="f" * 24),
+    "a sequence": where(sequence="3"),
+    "a timestamp": where(timestamp="2026-01-31T12:00:00Z"),
+    "an id and a field": where(_id="f" * 24, name="n"),
+}
+
+
+async def _plans(store: SqliteStore, asked: Filter, order: Any, beyond: int | None) -> list[str]:
+    """Return the plan of every statement that the page really runs."""
+    ran: list[tuple[str, Any]] = []
+
+    def before_each(_: object, statement: str, values: Any) -> bool:
+        ran.append((statement, values))
+        return True
+
+    connections = _connections(store)
+    for connection in connections:
+        connection.exec_trace = before_each
+    await page(store.events, asked, order=order, beyond=beyond, limit=2)
+    for connection in connections:
+        connection.exec_trace = None
+    assert ran
+    return [
+        str(row[3])
+        for statement, values in ran
+        for row in connections[0].execute(f"EXPLAIN QUERY PLAN {statement}", values)
+    ]
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+@pytest.mark.parametrize("asked", QUESTIONS.values(), ids=QUESTIONS)
+async def test_a_page_comes_from_an_index_and_is_not_sorted(
+    opened: SqliteStore, asked: Filter, order: str
+) -> None:
+    await keep(opened.events, *(draft(told("n")) for _ in range(300)))
+    for beyond in (None, 150):
+        for step in await _plans(opened, asked, order, beyond):
+            assert "SCAN records" not in step, step
+            assert "SCAN tenants" not in step, step
+            assert "TEMP B-TREE" not in step, step
+            assert not step.startswith("SCAN") or "VIRTUAL TABLE INDEX" in step, step
+
+
+async def test_a_question_about_fields_starts_from_their_terms(opened: SqliteStore) -> None:
+    await keep(opened.events, *(draft(told("n")) for _ in range(10)))
+    steps = await _plans(opened, where(name="n"), "newest", None)
+    assert [step for step in steps if step.startswith("SCAN terms VIRTUAL TABLE INDEX")]
+    assert "SEARCH records USING INTEGER PRIMARY KEY (rowid=?)" in steps
+
+
+async def test_beyond_the_last_record_there_is_nothing(opened: SqliteStore) -> None:
+    await keep(opened.events, *(draft(told("n")) for _ in range(5)))
+    for asked in (Filter(), where(name="n"), where(sequence="0")):
+        for beyond in (4, 5, 1_000):
+            assert await page(opened.events, asked, beyond=beyond) == []
+        assert await page(opened.events, asked, order="newest", beyond=0) == []
+
+
+# ---- erasing ------------------------------------------------------------------------------------
+
+
+def _bytes_on_disk(path: Path) -> bytes:
+    return b"".join(
+        file.read_bytes() for file in sorted(path.parent.glob(f"{path.name}*"))
+    ).lower()
+
+
+async def _checkpoint(store: SqliteStore) -> None:
+    connection = _database(store)._write_connection
+    assert connection
+    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+
+async def test_what_was_erased_is_in_no_file_any_more(path: Path, opened: SqliteStore) -> None:
+    """Neither the record's text nor the terms that the index made of it."""
+    marks: list[list[str]] = []
+    records: list[Record] = []
+    for _ in range(20):  # so that the index has several parts, and merges them now and then
+        drafts = []
+        for _ in range(10):
+            name, detail, deep, key = (secrets.token_hex(12) for _ in range(4))
+            data = {"deep": [deep, {"x": deep.upper()}], key: 1, "big": "y" * 5_000}
+            drafts.append(draft(told(name, detail=detail, event_data=data, actor={"id": deep})))
+            marks.append([name, detail, deep, key])
+        records += await keep(opened.events, *drafts)
+    chosen = range(0, 200, 3)
+    await _checkpoint(opened)
+    disk = _bytes_on_disk(path)
+    assert all(mark.encode() in disk for number in chosen for mark in marks[number])
+    for number in chosen:
+        await opened.events.erase("acme", records[number].id, at=NOON, by="bob", reason=None)
+    await _checkpoint(opened)
+    disk = _bytes_on_disk(path)
+    left = [mark for number in chosen for mark in marks[number] if mark[4:].encode() in disk]
+    assert left == []
+    kept = [number for number in range(200) if number not in chosen]
+    assert all(mark.encode() in disk for number in kept for mark in marks[number])
+
+
+async def test_erasing_leaves_the_terms_of_every_other_record(opened: SqliteStore) -> None:
+    kept = await keep(opened.events, *(draft(told("same", source=str(n))) for n in range(30)))
+    for number in range(0, 30, 2):
+        await opened.events.erase("acme", kept[number].id, at=NOON, by="bob", reason=None)
+    assert await page(opened.events, where(name="same")) == kept[1::2]
+    for number in range(30):
+        found = await page(opened.events, where(source=str(number)))
+        assert found == ([kept[number]] if number % 2 else [])
+    assert _terms(opened) == {term for n in range(1, 30, 2) for term in _words_of(kept[n])}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"a": [1.0, -0.0, 2.0**60, 1e21, 0.1, 2**63 - 1, -(2**63)], "b": [None, True, "null"]},
+        {f"k{number}": number for number in reversed(range(MAX_TERMS))},
+        {"Ünï": "İ ß \x00 \" ' \x7f \t", "x" * 200: "y" * 500, "": "", "😀": ["\uffff"]},
+        {"": {"": {"": []}}},
+        None,
+    ],
+    ids=["numbers", "too many terms", "awkward texts", "no leaf", "null"],
+)
+async def test_erasing_takes_every_term_of_the_record_out_of_the_index(
+    opened: SqliteStore, data: Any
+) -> None:
+    (record,) = await keep(opened.events, draft(told(event_data=data)))
+    assert _terms(opened)
+    await opened.events.erase("acme", record.id, at=NOON, by="bob", reason=None)
+    assert _terms(opened) == set()
+
+
+def _terms(store: SqliteStore) -> set[str]:
+    connection = _database(store)._write_connection
+    assert connection
+    connection.execute("CREATE VIRTUAL TABLE temp.words USING fts5vocab(main, terms, row)")
+    found = {str(row[0]) for row in connection.execute("SELECT term FROM temp.words")}
+    connection.execute("DROP TABLE temp.words")
+    connection.execute("INSERT INTO terms (terms) VALUES ('integrity-check')")
+    return found
+
+
+def _words_of(record: Record) -> set[str]:
+    """The words of a record whose texts are plain, so that only blanks are translated."""
+    return {f"1:{term}".replace(" ", "~") for term in terms_of(record.fields())}
+
+
+# ---- failures ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error", [apsw.IOError, apsw.CorruptError, apsw.NotADBError], ids=lambda one: one.__name__
+)
+async def test_the_first_sign_of_damage_ends_writing_and_not_reading(
+    path: Path, opened: SqliteStore, error: type[apsw.Error]
+) -> None:
+    (record,) = await keep(opened.events, draft())
+
+    def damage(_: apsw.Connection) -> None:
+        raise error
+
+    with pytest.raises(StoreBroken):
+        await _database(opened).write(damage)
+    for _ in range(3):
+        with pytest.raises(StoreBroken):
+            await append(opened.events, draft())
+        with pytest.raises(StoreBroken):
+            await opened.events.ping()
+        with pytest.raises(StoreBroken):
+            await opened.events.erase("acme", record.id, at=NOON, by="bob", reason=None)
+    assert await whole_log(opened.events) == [record]
+    again = await open_sqlite(str(path))
+    assert (await keep(again.events, draft()))[0].sequence == 1
+    await again.close()
+
+
+async def test_damage_that_a_read_finds_ends_writing_too(path: Path) -> None:
+    store = await open_sqlite(str(path))
+    records = await keep(store.events, *(draft(told(detail="x" * 2_000)) for _ in range(50)))
+    await store.close()
+    raw = bytearray(path.read_bytes())
+    for start in range(20 * 4_096, len(raw), 4_096):
+        raw[start : start + 64] = b"\xff" * 64
+    path.write_bytes(raw)
+    store = await open_sqlite(str(path))
+    failed = 0
+    for record in records:
+        try:
+            assert await store.events.find("acme", record.id) == record
+        except StoreBroken:
+            failed += 1
+    assert 0 < failed < len(records)
+    with pytest.raises(StoreBroken):
+        await append(store.events, draft())
+    await store.close()
+
+
+class _FailingDisk(apsw.VFS):
+    """The real disk, whose syncs fail when `failing` says so."""
+
+    failing = False
+
+    def __init__(self) -> None:
+        self.usual = apsw.vfs_names()[0]
+        super().__init__("failing", self.usual, makedefault=True)
+
+    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's name
+        disk = self
+
+        class File(apsw.VFSFile):
+            def __init__(self) -> None:
+                super().__init__(disk.usual, name, flags)
+
+            def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's name
+                if disk.failing:
+                    raise apsw.IOError
+                super().xSync(flags)
+
+        return File()
+
+
+@contextmanager
+def _failing_disk() -> Iterator[_FailingDisk]:
+    disk = _FailingDisk()
+    try:
+        yield disk
+    finally:
+        apsw.set_default_vfs(disk.usual)
+        disk.unregister()
+
+
+async def test_a_commit_that_cannot_be_synced_is_told_as_unknown_and_ends_writing(
+    path: Path,
+) -> None:
+    """Its bytes may be on the disk all the same, and the next start would find them."""
+    with _failing_disk() as disk:
+        store = await open_sqlite(str(path))
+        (first,) = await keep(store.events, draft())
+        disk.failing = True
+        with pytest.raises(OutcomeUnknown):
+            await append(store.events, draft(told("unknown"), key="k"))
+        disk.failing = False
+        with pytest.raises(StoreBroken):
+            await append(store.events, draft(told("after")))
+        assert await whole_log(store.events) == [first]
+        copy = path.with_name("copy.db")
+        for suffix in ("", "-wal"):  # what a start after a crash would find
+            copy.with_name(copy.name + suffix).write_bytes(
+                path.with_name(path.name + suffix).read_bytes()
+            )
+        await store.close()
+    again = await open_sqlite(str(copy))
+    assert [r.fields()["name"] for r in await whole_log(again.events)][1:] in ([], ["unknown"])
+    (outcome,) = await append(again.events, draft(told("unknown"), key="k"))
+    assert isinstance(outcome, Appended | Replayed)
+    assert len(await whole_log(again.events)) == 2
+    await again.close()
+
+
+async def _has_room_for(store: SqliteStore, one: Draft) -> bool:
+    try:
+        await append(store.events, one)
+    except StorageFull:
+        return False
+    return True
+
+
+async def test_a_full_disk_ends_writing_until_there_is_room_and_never_reading(
+    opened: SqliteStore,
+) -> None:
+    database = _database(opened)
+    await keep(opened.events, *(draft() for _ in range(10)))
+    pages = await database.write(lambda connection: connection.pragma("page_count"))
+    await database.write(lambda connection: connection.pragma("max_page_count", pages + 20))
+    large = [draft(told(str(number), detail="x" * 10_000)) for number in range(40)]
+    stored = 0
+    while await _has_room_for(opened, large[stored]):
+        stored += 1
+    assert 0 < stored < 40
+    kept = await whole_log(opened.events)
+    assert len(kept) == 10 + stored
+    for _ in range(3):
+        with pytest.raises(StorageFull):
+            await append(opened.events, *large[stored:])
+        assert await whole_log(opened.events) == kept
+    await database.write(lambda connection: connection.pragma("max_page_count", 10**6))
+    kept += await keep(opened.events, *large[stored:])
+    assert await whole_log(opened.events) == kept
+
+
+# ---- kill -9 -----------------------------------------------------------------------------------
+
+
+async def test_what_was_acknowledged_survives_that_the_process_is_killed(tmp_path: Path) -> None:
+    acknowledged: dict[str, dict[str, int]] = {"tenant0": {}, "tenant1": {}}
+    chance = random.Random(7)
+    for _ in range(8):
+        with subprocess.Popen(
+            [sys.executable, KILLABLE, "append", tmp_path], stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout
+            lines = [process.stdout.readline() for _ in range(chance.randint(1, 300))]
+            process.send_signal(signal.SIGKILL)
+            lines += process.stdout.readlines()
+        for line in lines:
+            tenant, event_id, sequence = line.split()
+            acknowledged[tenant][event_id] = int(sequence)
+        store = await open_sqlite(str(tmp_path / "audit.db"))
+        for tenant, ids in acknowledged.items():
+            there = [(one.id, one.sequence) for one in await whole_log(store.events, tenant)]
+            assert ids.items() <= set(there)
+        await store.close()
+    assert sum(map(len, acknowledged.values())) > 500

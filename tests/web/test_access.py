@@ -1,0 +1,267 @@
+"""Who may do what: every route, every kind of caller, on both stores."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.routing import Route
+
+from auditlogservice.access import Scope
+from running import EVENT, PASSWORD, running
+
+if TYPE_CHECKING:
+    from auditlogservice.runtime.settings import Settings
+    from running import Api
+
+# What each route asks for. A route that is in neither table fails the test below.
+PUBLIC = {
+    ("GET", "/livez"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/limits"),
+    ("GET", "/docs"), ("GET", "/style.css"), ("GET", "/problems/{code}"),
+    ("GET", "/openapi.json"), ("POST", "/token"),
+}  # fmt: skip
+SCOPED: dict[tuple[str, str], Scope | None] = {
+    ("POST", "/events"): Scope.EVENTS_WRITE,
+    ("POST", "/events/batch"): Scope.EVENTS_WRITE,
+    ("GET", "/events"): Scope.EVENTS_READ,
+    ("GET", "/events/{event_id}"): Scope.EVENTS_READ,
+    ("DELETE", "/events/{event_id}"): Scope.EVENTS_DELETE,
+    ("GET", "/me"): None,
+    ("GET", "/users"): Scope.USERS_MANAGE,
+    ("POST", "/users"): Scope.USERS_MANAGE,
+    ("GET", "/users/{name}"): Scope.USERS_MANAGE,
+    ("PATCH", "/users/{name}"): Scope.USERS_MANAGE,
+    ("DELETE", "/users/{name}"): Scope.USERS_MANAGE,
+}
+BODIES: dict[tuple[str, str], Any] = {
+    ("POST", "/events"): EVENT,
+    ("POST", "/events/batch"): [EVENT],
+    ("POST", "/users"): {"name": "new", "password": PASSWORD, "scopes": []},
+    ("PATCH", "/users/{name}"): {"disabled": False},
+}
+
+
+def routes(api: Api) -> set[tuple[str, str]]:
+    app = api.http._transport.app  # type: ignore[attr-defined]
+    included = [each.original_router for each in app.routes if hasattr(each, "original_router")]
+    return {
+        (method, route.path)
+        for router in (app, *included)
+        for route in router.routes
+        if isinstance(route, Route)
+        for method in (route.methods or ())
+        if method != "HEAD"
+    }
+
+
+async def call(api: Api, route: tuple[str, str], headers: dict[str, str], event: str) -> int:
+    method, path = route
+    path = path.replace("{event_id}", event).replace("{name}", "victim")
+    answer = await api.http.request(method, path, json=BODIES.get(route), headers=headers)
+    return answer.status_code
+
+
+async def test_every_route_is_public_or_asks_for_a_scope(memory_api: Api) -> None:
+    assert routes(memory_api) == PUBLIC | SCOPED.keys()
+
+
+async def test_each_scope_opens_its_own_routes_and_no_other(api: Api) -> None:
+    owner = await api.add("owner")
+    callers = {scope: await api.add(scope.replace(":", "-"), scope) for scope in Scope}
+    for route, needed in SCOPED.items():
+        for scope, headers in callers.items():
+            await api.services.accounts.add("victim", PASSWORD, scopes=frozenset())
+            event = (await api.record(owner))["_id"]
+            status = await call(api, route, headers, event)
+            allowed = needed in {None, scope}
+            assert (status < 300) if allowed else (status == 403), (route, scope, status)
+            for name in ("victim", "new"):
+                for user in await api.services.accounts.users(None):
+                    if user.name == name:
+                        await api.services.accounts.remove(user)
+
+
+async def test_a_refusal_names_the_scope_that_is_missing(api: Api) -> None:
+    writer = await api.add("writer", Scope.EVENTS_WRITE)
+    answer = await api.http.get("/events", headers=writer)
+    assert answer.status_code == 403
+    assert answer.json()["scope"] == "events:read"
+    assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Bearer", "Bearer ", "Bearer x.y.z", "Basic YWxpY2U6eA==", "Token x", "bearer \x7f",
+        "Bearer " + "a" * 5000, "Bearer a b",
+    ],
+)  # fmt: skip
+async def test_anything_but_a_good_token_is_401_on_every_route(
+    memory_api: Api, header: str
+) -> None:
+    for route in SCOPED:
+        status = await call(memory_api, route, {"Authorization": header}, "0" * 24)
+        assert status == 401, (route, header)
+
+
+async def test_two_authorization_headers_are_refused(memory_api: Api) -> None:
+    user = await memory_api.add("alice")
+    twice = [("authorization", user["Authorization"])] * 2
+    assert (await memory_api.http.get("/events", headers=twice)).status_code == 401
+
+
+async def test_a_tenant_sees_nothing_of_another(api: Api) -> None:
+    ours = await api.add("ours", tenant="ours")
+    theirs = await api.add("theirs", tenant="theirs")
+    record = await api.record(ours)
+    assert await api.listed(theirs) == []
+    assert (await api.http.get(f"/events/{record['_id']}", headers=theirs)).status_code == 404
+    assert (await api.http.delete(f"/events/{record['_id']}", headers=theirs)).status_code == 404
+    assert await api.listed(theirs, f"?_id={record['_id']}") == []
+    for method in ("GET", "DELETE"):
+        answer = await api.http.request(method, "/users/ours", headers=theirs)
+        assert answer.status_code == 404
+    change = await api.http.patch("/users/ours", json={"disabled": True}, headers=theirs)
+    assert change.status_code == 404
+    assert [u["name"] for u in (await api.http.get("/users", headers=theirs)).json()] == ["theirs"]
+    assert await api.listed(ours) == [record]
+
+
+async def test_each_tenant_counts_from_zero(api: Api) -> None:
+    one, two = await api.add("one", tenant="one"), await api.add("two", tenant="two")
+    for user in (one, two, one):
+        await api.record(user)
+    assert [record["sequence"] for record in await api.listed(one)] == [0, 1]
+    assert [record["sequence"] for record in await api.listed(two)] == [0]
+
+
+async def until_refused(api: Api, headers: dict[str, str]) -> float:
+    """How many seconds it takes until a token is refused; at most two."""
+    start = time.monotonic()
+    while (await api.http.get("/me", headers=headers)).status_code == 200:
+        if time.monotonic() - start > 2:
+            break
+        await asyncio.sleep(0.05)
+    return time.monotonic() - start
+
+
+@pytest.mark.parametrize("way", ["disabled", "removed"])
+async def test_a_user_who_is_shut_out_is_out_on_every_node_within_a_second(
+    settings: Settings, way: str
+) -> None:
+    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
+    async with running(settings) as one, running(elsewhere) as other:
+        admin, user = await one.add("admin"), await one.add("alice")
+        for node in (one, other):  # both have just seen that she is welcome
+            assert (await node.http.get("/me", headers=user)).status_code == 200
+        if way == "disabled":
+            await one.http.patch("/users/alice", json={"disabled": True}, headers=admin)
+        else:
+            await one.http.delete("/users/alice", headers=admin)
+        waits = await asyncio.gather(until_refused(one, user), until_refused(other, user))
+        assert max(waits) <= 1
+
+
+async def test_a_new_user_of_an_old_name_does_not_inherit_its_token(api: Api) -> None:
+    token = await api.add("alice")
+    await api.services.accounts.remove(await api.services.accounts.user("alice"))
+    fresh = await api.add("alice")
+    api.time.advance(seconds=1)
+    assert (await api.http.get("/me", headers=token)).status_code == 401
+    assert (await api.http.get("/me", headers=fresh)).status_code == 200
+
+
+async def test_a_token_of_one_node_is_good_on_another(settings: Settings) -> None:
+    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
+    async with running(settings) as one, running(elsewhere) as other:
+        await one.add("alice")
+        # Each has looked at the other's keys before it signs for the first time.
+        for node, friend in [(one, other), (other, one)]:
+            headers = await node.sign_in("alice")
+            assert (await friend.http.get("/me", headers=headers)).status_code == 200
+
+
+async def test_a_scope_asked_for_narrows_the_token(api: Api) -> None:
+    await api.add("alice")
+    form = {"username": "alice", "password": PASSWORD, "scope": "events:read"}
+    issued = (await api.http.post("/token", data=form)).json()
+    assert issued["scope"] == "events:read"
+    headers = {"Authorization": f"Bearer {issued['access_token']}"}
+    assert (await api.http.get("/events", headers=headers)).status_code == 200
+    assert (await api.http.post("/events", json=EVENT, headers=headers)).status_code == 403
+
+
+# ---- users over HTTP --------------------------------------------------------------------
+
+
+async def test_a_manager_adds_changes_and_removes_users(api: Api) -> None:
+    admin = await api.add("admin")
+    made = await api.http.post(
+        "/users",
+        json={"name": "bob", "password": PASSWORD, "scopes": ["events:read"]},
+        headers=admin,
+    )
+    assert made.status_code == 201
+    assert made.json()["scopes"] == ["events:read"]
+    assert "password" not in made.text
+    bob = await api.sign_in("bob")
+    assert (await api.http.post("/events", json=EVENT, headers=bob)).status_code == 403
+
+    changed = await api.http.patch("/users/bob", json={"scopes": ["events:write"]}, headers=admin)
+    assert changed.json()["scopes"] == ["events:write"]
+    assert (await api.http.get("/users/bob", headers=admin)).json() == changed.json()
+    bob = await api.sign_in("bob")
+    assert (await api.http.post("/events", json=EVENT, headers=bob)).status_code == 201
+
+    assert (await api.http.delete("/users/bob", headers=admin)).status_code == 204
+    assert (await api.http.get("/users/bob", headers=admin)).status_code == 404
+
+
+async def test_nobody_gives_a_scope_that_is_not_their_own(api: Api) -> None:
+    manager = await api.add("manager", Scope.USERS_MANAGE)
+    await api.add("bob")
+    asked = {"name": "eve", "password": PASSWORD, "scopes": ["events:read"]}
+    made = await api.http.post("/users", json=asked, headers=manager)
+    assert made.status_code == 403
+    raised = await api.http.patch(
+        "/users/bob", json={"scopes": ["events:delete"]}, headers=manager
+    )
+    assert raised.status_code == 403
+
+
+async def test_nobody_shuts_themselves_out(api: Api) -> None:
+    admin = await api.add("admin")
+    changes: list[dict[str, Any]] = [{"disabled": True}, {"scopes": []}]
+    for change in changes:
+        answer = await api.http.patch("/users/admin", json=change, headers=admin)
+        assert answer.status_code == 409
+    assert (await api.http.delete("/users/admin", headers=admin)).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "pointer"),
+    [
+        ({"name": "bob", "password": "short"}, 422, "/password"),
+        ({"name": "bob", "password": "password1234"}, 422, "/password"),
+        ({"name": "bob", "password": "x" * 257}, 422, "/password"),
+        ({"name": "", "password": PASSWORD}, 422, "/name"),
+        ({"name": "a\nb", "password": PASSWORD}, 422, "/name"),
+        ({"name": "bob", "password": PASSWORD, "scopes": ["root"]}, 422, "/scopes"),
+        ({"name": "bob", "password": PASSWORD, "scopes": "events:read"}, 422, "/scopes"),
+        ({"name": "bob", "password": PASSWORD, "tenant": "other"}, 422, "/tenant"),
+        ({"name": "bob"}, 422, "/password"),
+        ([], 422, ""),
+        ({"name": "admin", "password": PASSWORD}, 409, None),
+    ],
+)
+async def test_bad_users_are_refused(
+    memory_api: Api, body: Any, status: int, pointer: str | None
+) -> None:
+    admin = await memory_api.add("admin")
+    answer = await memory_api.http.post("/users", json=body, headers=admin)
+    assert answer.status_code == status, answer.text
+    assert PASSWORD not in answer.text
+    if pointer is not None:
+        assert [flaw["pointer"] for flaw in answer.json()["errors"]] == [pointer]

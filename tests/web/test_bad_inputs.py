@@ -1,0 +1,234 @@
+"""Bad inputs and their answers: one table, on both stores. Nothing of them is ever kept."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+import zstandard
+
+from auditlogservice.web.problems import MEDIA_TYPE
+
+if TYPE_CHECKING:
+    from running import Api
+
+GOOD = b'{"name":"n","event_type":"t","detail":"d"}'
+BOMB = gzip.compress(b" " * 300_000_000, 1)
+
+
+class Bad(NamedTuple):
+    """One bad POST /events."""
+
+    what: str
+    status: int
+    body: bytes
+    headers: dict[str, str] = {}  # noqa: RUF012 - a table's cell, never changed
+    pointer: str | None = None
+
+
+def event(**told: Any) -> bytes:
+    return json.dumps({"name": "n", "event_type": "t", "detail": "d", **told}).encode()
+
+
+def with_data(raw: str) -> bytes:
+    return GOOD[:-1] + b',"event_data":' + raw.encode() + b"}"
+
+
+def nested(depth: int) -> str:
+    return '{"a":' * depth + "1" + "}" * depth
+
+
+NOTHING = {"content-type": "application/json"}
+BAD = [
+    Bad("over 256 KiB", 413, event(detail="x" * 300_000)),
+    Bad("over 256 KiB once inflated", 413, gzip.compress(event(detail="x" * 300_000)),
+        {"content-encoding": "gzip"}),
+    Bad("a gzip bomb", 413, BOMB, {"content-encoding": "gzip"}),
+    Bad("a zstd bomb", 413, zstandard.compress(b" " * 50_000_000), {"content-encoding": "zstd"}),
+    Bad("an unknown encoding", 415, GOOD, {"content-encoding": "br"}),
+    Bad("two encodings", 415, GOOD, {"content-encoding": "gzip, gzip"}),
+    Bad("plain text", 415, GOOD, {"content-type": "text/plain"}),
+    Bad("a form", 415, b"name=n", {"content-type": "application/x-www-form-urlencoded"}),
+    Bad("gzip that is none", 400, GOOD, {"content-encoding": "gzip"}),
+    Bad("gzip cut short", 400, gzip.compress(GOOD)[:-9], {"content-encoding": "gzip"}),
+    Bad("zstd that is none", 400, GOOD, {"content-encoding": "zstd"}),
+    Bad("zstd cut short", 400, zstandard.compress(GOOD * 50)[:-9], {"content-encoding": "zstd"}),
+    Bad("gzip in too many members", 400, gzip.compress(GOOD) + gzip.compress(b"") * 20,
+        {"content-encoding": "gzip"}),
+    Bad("zstd in too many frames", 400, zstandard.compress(GOOD) + zstandard.compress(b"") * 20,
+        {"content-encoding": "zstd"}),
+    Bad("zstd cut between frames", 400, (zstandard.compress(GOOD) + zstandard.compress(b" "))[:-2],
+        {"content-encoding": "zstd"}),
+    Bad("an empty body", 400, b""),
+    Bad("broken JSON", 400, GOOD[:-1]),
+    Bad("bytes behind the end", 400, GOOD + b"x"),
+    Bad("two documents", 400, GOOD + GOOD),
+    Bad("NaN", 400, with_data('{"x":NaN}')),
+    Bad("-Infinity", 400, with_data('{"x":-Infinity}')),
+    Bad("a key twice", 400, b'{"name":"a",' + GOOD[1:]),
+    Bad("a key twice, deep inside", 400, with_data('{"x":[{"k":1,"k" :2}]}')),
+    Bad("invalid UTF-8", 400, GOOD.replace(b"n", b"\xff", 1)),
+    Bad("a lone surrogate", 400, with_data(r'{"x":"\ud800"}')),
+    Bad("a byte order mark", 400, b"\xef\xbb\xbf" + GOOD),
+    Bad("UTF-16", 400, GOOD.decode().encode("utf-16")),
+    Bad("an array", 422, b"[]", pointer=""),
+    Bad("a string", 422, b'"x"', pointer=""),
+    Bad("null", 422, b"null", pointer=""),
+    Bad("no name", 422, b'{"event_type":"t","detail":"d"}', pointer="/name"),
+    Bad("an empty name", 422, event(name=""), pointer="/name"),
+    Bad("an empty event_type", 422, event(event_type=""), pointer="/event_type"),
+    Bad("a number as name", 422, event(name=1), pointer="/name"),
+    Bad("null as detail", 422, event(detail=None), pointer="/detail"),
+    Bad("an unknown field", 422, event(colour="red"), pointer="/colour"),
+    Bad("a field that is ours", 422, event(_id="6b053ea55300eb0ec891994c"), pointer="/_id"),
+    Bad("an array as event_data", 422, event(event_data=[1]), pointer="/event_data"),
+    Bad("a string as actor", 422, event(actor="alice"), pointer="/actor"),
+    Bad("a number as actor.id", 422, event(actor={"id": 7}), pointer="/actor/id"),
+    Bad("a number in targets", 422, event(targets=[{"id": "a"}, 7]), pointer="/targets/1"),
+    Bad("another outcome", 422, event(outcome="maybe"), pointer="/outcome"),
+    Bad("an integer beyond 64 bits", 422, with_data('{"a":[1,9223372036854775808]}'),
+        pointer="/event_data/a/1"),
+    Bad("an integer below 64 bits", 422, with_data('{"n":-9223372036854775809}'),
+        pointer="/event_data/n"),
+    Bad("an integer of 5,000 digits", 422, with_data('{"n":' + "9" * 5000 + "}"),
+        pointer="/event_data/n"),
+    Bad("a number beyond a double", 422, with_data('{"n":1e400}'), pointer="/event_data/n"),
+    Bad("nesting beyond 64", 422, with_data(nested(65))),
+    Bad("nesting of 900", 422, with_data(nested(900))),
+    Bad("nesting of 20,000", 400, with_data(nested(20_000))),
+    Bad("a key over 256 bytes", 422, event(event_data={"k" * 257: 1}), pointer="/event_data"),
+    Bad("more than 1,000 keys", 422, event(event_data={str(n): n for n in range(1_001)}),
+        pointer="/event_data"),
+    Bad("a date without offset", 422, event(occurred_at="2026-01-01T00:00:00"),
+        pointer="/occurred_at"),
+    Bad("30 February", 422, event(occurred_at="2026-02-30T00:00:00Z"), pointer="/occurred_at"),
+    Bad("a week date", 422, event(occurred_at="2026-W01-1T00:00:00Z"), pointer="/occurred_at"),
+    Bad("a date alone", 422, event(occurred_at="2026-01-01"), pointer="/occurred_at"),
+    Bad("the far future", 422, event(occurred_at="2999-01-01T00:00:00Z"), pointer="/occurred_at"),
+    Bad("an empty idempotency key", 400, GOOD, {"idempotency-key": ""}),
+    Bad("an idempotency key of 256", 400, GOOD, {"idempotency-key": "k" * 256}),
+    Bad("a blank in the key", 400, GOOD, {"idempotency-key": "a b"}),
+]  # fmt: skip
+
+
+async def test_each_bad_input_is_refused_with_its_status_and_nothing_is_kept(api: Api) -> None:
+    user = await api.add("alice")
+    for bad in BAD:
+        headers = {**NOTHING, **user, **bad.headers}
+        answer = await api.http.post("/events", content=bad.body, headers=headers)
+        assert answer.status_code == bad.status, (bad.what, answer.text)
+        assert answer.headers["content-type"] == MEDIA_TYPE, bad.what
+        if bad.pointer is not None:
+            pointers = [flaw["pointer"] for flaw in answer.json()["errors"]]
+            assert bad.pointer in pointers, (bad.what, pointers)
+    assert await api.listed(user) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "pointer"),
+    [
+        ("limit=0", 422, "limit"),
+        ("limit=-1", 422, "limit"),
+        ("limit=1000000000", 422, "limit"),
+        ("limit=1001", 422, "limit"),
+        ("limit=abc", 422, "limit"),
+        ("limit=%D9%A1", 422, "limit"),
+        ("limit=1&limit=2", 422, "limit"),
+        ("sort=name", 422, "sort"),
+        ("since=yesterday", 422, "since"),
+        ("until=2026-02-30T00:00:00Z", 422, "until"),
+        ("until=999999w", 422, "until"),
+        ("colour=red", 422, "colour"),
+        ("$where=1", 422, "$where"),
+        ("name[$ne]=1", 422, "name[$ne]"),
+        ("name[regex]=.*", 422, "name[regex]"),
+        ("&".join(f"name={n}" for n in range(101)), 422, ""),
+        ("cursor=", 400, None),
+        ("cursor=AAAA", 400, None),
+        ("cursor=%C3%A9", 400, None),
+        ("name=%FF", 400, None),
+    ],
+)
+async def test_bad_questions_are_refused_with_the_parameter(
+    memory_api: Api, query: str, status: int, pointer: str | None
+) -> None:
+    user = await memory_api.add("alice")
+    answer = await memory_api.http.get(f"/events?{query}", headers=user)
+    assert answer.status_code == status, answer.text
+    if pointer is not None:
+        assert pointer in [flaw["pointer"] for flaw in answer.json()["errors"]]
+
+
+INJECTIONS = [
+    {"$where": "sleep(1000)"}, {"a.b": 1}, {"@timestamp": "x"}, {"__proto__": {"x": 1}},
+    {"": {"": 0}}, {"$ne": None}, {"constructor": []}, {"\u0000": "\u0000"},
+    {"x": "' OR 1=1 --"}, {"x": '"); DROP TABLE records; --'}, {"x": "${jndi:ldap://x}"},
+    {"x": "=cmd|'/c calc'!A1"}, {"x": "<script>alert(1)</script>"}, {"x": "\u001b[31m\u202e"},
+    {"x": "(a+)+$"}, {"x": "*"}, {"x": "a OR b NEAR c"}, {"x": '"'}, {"x": "\U0001f600"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", INJECTIONS, ids=json.dumps)
+async def test_hostile_values_are_kept_exactly_and_found_literally(
+    memory_api: Api, data: dict[str, Any]
+) -> None:
+    user = await memory_api.add("alice")
+    record = await memory_api.record(user, event_data=data)
+    await memory_api.record(user)
+    assert record["event_data"] == data
+    ((key, value),) = data.items()
+    if isinstance(value, str):
+        answer = await memory_api.http.get(
+            "/events", params={f"event_data.{key}": value}, headers=user
+        )
+        assert answer.json() == [record]
+
+
+A_FILE = (
+    b'--x\r\nContent-Disposition: form-data; name="username"; filename="f"\r\n\r\na\r\n--x--\r\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "media", "status", "code"),
+    [
+        (b"", "application/x-www-form-urlencoded", 400, "invalid_request"),
+        (b"username=a", "application/x-www-form-urlencoded", 400, "invalid_request"),
+        (b"username=a&username=b&password=c", "application/x-www-form-urlencoded", 400,
+         "invalid_request"),
+        (b"username=a&password=c&grant_type=magic", "application/x-www-form-urlencoded", 400,
+         "unsupported_grant_type"),
+        (b"username=a&password=c&scope=root", "application/x-www-form-urlencoded", 400,
+         "invalid_scope"),
+        (b"username=a&password=" + b"x" * 17_000, "application/x-www-form-urlencoded", 413,
+         "too-large"),
+        (b"&".join(b"f%d=1" % n for n in range(50)), "application/x-www-form-urlencoded", 400,
+         "malformed"),
+        (b"{}", "application/json", 415, "unsupported-media"),
+        (b"no boundary", "multipart/form-data", 400, "malformed"),
+        (b"--x\r\nbroken", "multipart/form-data; boundary=x", 400, "invalid_request"),
+        (A_FILE, "multipart/form-data; boundary=x", 400, "malformed"),
+    ],
+)  # fmt: skip
+async def test_bad_token_forms_are_refused(
+    memory_api: Api, body: bytes, media: str, status: int, code: str
+) -> None:
+    answer = await memory_api.http.post("/token", content=body, headers={"content-type": media})
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+
+
+async def test_an_endless_body_is_cut_off_at_the_limit(memory_api: Api) -> None:
+    user = await memory_api.add("alice")
+    sent = 0
+
+    async def endless() -> Any:
+        nonlocal sent
+        while True:
+            sent += 65_536
+            yield b" " * 65_536
+
+    answer = await memory_api.http.post("/events", content=endless(), headers={**NOTHING, **user})
+    assert answer.status_code == 413
+    assert sent < 1_000_000
