@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from auditlogservice.store.port import AccountStore, EventStore
 
+pytest_plugins = ["running"]
+
 # ---- hypothesis -----------------------------------------------------------------------
 
 # A store answers in its own time; what is slow is no flaw in a strategy.

@@ -323,13 +323,20 @@ async def test_a_batch_larger_than_the_queue_fits_if_the_queue_is_empty(
     assert store.names == ["large"] * 10
 
 
-async def test_what_failed_makes_room_as_well() -> None:
-    store = FakeStore(fail=_raise(StoreUnreachable()))
+@pytest.mark.parametrize("error", [None, StoreUnreachable(), ZeroDivisionError()], ids=repr)
+async def test_what_is_written_or_failed_makes_room(error: Exception | None) -> None:
+    store = FakeStore(fail=_raise(error, "old") if error else lambda _: None)
     store.gate.set()
     recorder = _recorder(store, events=2, size=500)
-    async with _running(recorder):
+    async with _running(recorder) as callers:
         for _ in range(10):
-            assert isinstance(await _refusal(recorder, _one("x" * 300)), StoreUnreachable)
+            await _refusal(recorder, _one("old", source="x" * 300))
+        store.gate.clear()
+        for _ in range(2):  # the second one fits only if nothing is left of the old ones
+            callers.create_task(recorder.record(_one("new")))
+            await _settle()
+        store.gate.set()
+    assert store.names[-2:] == ["new", "new"]
 
 
 # ---- failures -------------------------------------------------------------------------------

@@ -260,14 +260,15 @@ async def test_documents_that_break_a_unique_index_are_refused(
 
 
 class Overheard(pymongo.monitoring.CommandListener):
-    """Keeps the queries that a client sends, to have them explained."""
+    """Keeps the commands that a client sends: queries, to have them explained, and the rest."""
 
     def __init__(self) -> None:
         self.finds: list[dict[str, Any]] = []
+        self.others: list[dict[str, Any]] = []
 
     def started(self, event: pymongo.monitoring.CommandStartedEvent) -> None:
-        if event.command_name == "find":
-            self.finds.append(dict(event.command))
+        kept = self.finds if event.command_name == "find" else self.others
+        kept.append(dict(event.command))
 
     def succeeded(self, event: pymongo.monitoring.CommandSucceededEvent) -> None: ...
 
@@ -365,6 +366,29 @@ async def test_a_page_by_id_reads_what_it_names(
     assert await page(store.events, where(_id=record.id, name="same")) == [record]
     (plan,) = plans(database, ear.finds)
     assert plan["executionStats"]["totalDocsExamined"] == 1
+
+
+# ---- what is asked of the server for each write and each read ---------------------------------
+
+
+async def test_every_write_waits_for_the_journal_of_a_majority_and_every_read_for_its_agreement(
+    overheard: tuple[MongoStore, Overheard],
+) -> None:
+    store, ear = overheard
+    ear.others.clear()
+    (record,) = await keep(store.events, draft(key="k"))
+    await store.events.erase("acme", record.id, at=NOON, by="bob", reason=None)
+    await store.accounts.shared_secret("name", b"secret")
+    await store.events.ping()
+    await store.events.find("acme", record.id)
+    await page(store.events, where(name="same"))
+    await store.accounts.user_named("alice")
+    writes = [one for one in ear.others if "autocommit" not in one or "commitTransaction" in one]
+    assert len(writes) == 4
+    for write in writes:
+        assert write["writeConcern"] == {"w": "majority", "j": True}, write
+    reads = [one["readConcern"]["level"] for one in ear.finds]
+    assert reads == ["snapshot", "majority", "majority", "majority"]
 
 
 # ---- the fate of a transaction ------------------------------------------------------------------
