@@ -95,6 +95,8 @@ def _parse_each(raw: bytes, split: Callable[[Json], list[Json]]) -> list[Json | 
     try:
         values = split(orjson.loads(raw))
     except orjson.JSONDecodeError as error:
+        if "depth limit" in str(error):
+            raise _too_deep(None) from None
         if "infinity" not in str(error):
             raise MalformedInput(f"this is not JSON: {error}") from None
         # It stopped at that number; what comes after it, only the slow parser has seen.
@@ -135,8 +137,10 @@ def _parse_slowly(raw: bytes) -> Json:
             parse_float=_finite_float,
             parse_constant=_no_constant,
         )
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise MalformedInput(f"this is not JSON: {error}") from None
+    except RecursionError:
+        raise _too_deep(None) from None
     return value
 
 
@@ -227,7 +231,11 @@ def _walk_object(value: dict[str, Json], place: _Place, depth: int, survey: _Sur
 
 def _check_depth(place: _Place, depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise _flaw(place, f"values may be nested {MAX_DEPTH} deep")
+        raise _too_deep(place)
+
+
+def _too_deep(place: _Place) -> InvalidInput:
+    return _flaw(place, f"values may be nested {MAX_DEPTH} deep")
 
 
 def _flaw(place: _Place, detail: str) -> InvalidInput:

@@ -97,7 +97,7 @@ BAD = [
     Bad("a number beyond a double", 422, with_data('{"n":1e400}'), pointer="/event_data/n"),
     Bad("nesting beyond 64", 422, with_data(nested(65))),
     Bad("nesting of 900", 422, with_data(nested(900))),
-    Bad("nesting of 20,000", 400, with_data(nested(20_000))),
+    Bad("nesting of 20,000", 422, with_data(nested(20_000))),
     Bad("a key over 256 bytes", 422, event(event_data={"k" * 257: 1}), pointer="/event_data"),
     Bad("more than 1,000 keys", 422, event(event_data={str(n): n for n in range(1_001)}),
         pointer="/event_data"),
