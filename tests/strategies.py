@@ -5,17 +5,37 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hypothesis import strategies as st
 
 from auditlogservice.events import Draft, EventId, Record, derive_event_id, read_event
-from auditlogservice.filters import Filter, Is, Received, leaves, terms_of
+from auditlogservice.filters import (
+    AllOf,
+    Compare,
+    Contains,
+    Element,
+    Exists,
+    Filter,
+    Is,
+    Like,
+    Not,
+    Words,
+    all_of,
+    any_of,
+    leaves,
+    spell,
+    words_of,
+)
+from auditlogservice.terms import terms_of
+from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from auditlogservice.canonical import Json
+    from auditlogservice.events import Sequence as EventSequence
+    from auditlogservice.filters import Operator
 
 NOON = datetime(2026, 1, 31, 12, 0, 0, 1, tzinfo=UTC)
 
@@ -111,12 +131,19 @@ def drafts(draw: st.DrawFn, tenant: str = "acme") -> Draft:
 
 # ---- what is asked ------------------------------------------------------------------
 
+OPERATORS: tuple[Operator, ...] = ("gt", "gte", "lt", "lte")
+_PLACES = ("actor.id", "event_data", "event_data.a", "a", "", "timestamp", "sequence", "_id")
+_MOMENTS = (
+    "2026-01-31T12:00:00Z", "2026-01-31T12:00:00.000001Z", "2026-01-31T13:00:00.000001+01:00",
+    "2026-01-31", "7d", "2026-02-30T00:00:00Z",
+)  # fmt: skip
+
 
 def _spellings(leaf: Json) -> st.SearchStrategy[str]:
     """Texts that are this leaf, or nearly."""
     match leaf:
         case str():
-            return st.sampled_from([leaf, leaf.upper(), leaf.lower(), leaf + " "])
+            return st.sampled_from([leaf, leaf.upper(), leaf.casefold(), leaf + " ", leaf[:-1]])
         case None | bool():
             return st.sampled_from(["null", "true", "false", str(leaf)])
         case _:
@@ -124,41 +151,136 @@ def _spellings(leaf: Json) -> st.SearchStrategy[str]:
 
 
 @st.composite
-def fields(draw: st.DrawFn, records: Sequence[Record]) -> Is:
-    """Ask for something that one of the records has, or nearly has, or for anything."""
-    known = [pair for record in records for pair in leaves(record.fields())]
+def patterns(draw: st.DrawFn, text: str) -> str:
+    """A pattern that `text` has, or nearly has: some of its characters became wildcards."""
+    characters: list[str] = []
+    for character in text[:40]:
+        match draw(st.integers(0, 9)):
+            case 0:
+                characters.append("?")
+            case 1:
+                characters.append("*")
+            case 2:
+                characters.append(f"*\\{character}")
+            case 3:
+                characters.append(f"\\{character.swapcase()[:1]}")
+            case _:
+                characters.append(f"\\{character}" if character in "*?\\" else character)
+    return draw(st.sampled_from(["", "*", "?"])) + "".join(characters) + draw(
+        st.sampled_from(["", "*"] if len(text) <= len(characters) else ["*"])
+    )  # fmt: skip
+
+
+@st.composite
+def phrases(draw: st.DrawFn, text: str) -> Words:
+    """Words that stand in `text`, the last of them perhaps cut, or any words."""
+    said = words_of(text) or words_of(draw(texts)) or ["word"]
+    start = draw(st.integers(0, len(said) - 1))
+    words = said[start : start + draw(st.integers(1, 3))]
+    kept = draw(st.sampled_from([len(words[-1]), 1]))
+    return Words((*words[:-1], words[-1][:kept]), draw(st.booleans()))
+
+
+@st.composite
+def conditions(draw: st.DrawFn, within: Sequence[dict[str, Json]]) -> Filter:
+    """One condition about a value that one of these objects has, or nearly has."""
+    known = [pair for fields in within for pair in leaves(fields)] or [("a", None)]
     # Most leaves are plain strings; half of the time, ask for one that can be spelled twice.
     spelled_twice = [pair for pair in known if not isinstance(pair[1], str)]
     path, leaf = draw(st.sampled_from(known) | st.sampled_from(spelled_twice or known))
-    others = [other for there, other in known if there == path]
-    more = draw(st.lists(st.sampled_from(others).flatmap(_spellings) | texts, max_size=2))
-    path = draw(st.sampled_from([path] * 7 + ["actor.id", "event_data", "event_data.a"]))
-    return Is(path, (draw(_spellings(leaf)), *more))
+    path = draw(st.sampled_from([path] * 8 + list(_PLACES)))
+    text = draw(st.sampled_from([spell(leaf)] * 4 + list(_MOMENTS)) | _spellings(leaf) | texts)
+    match draw(st.integers(0, 6)):
+        case 0:
+            return Like(path, draw(patterns(text)))
+        case 1:
+            start = draw(st.integers(0, len(text)))
+            piece = text[start : start + draw(st.integers(0, 8))]
+            return Contains(path, draw(st.sampled_from([piece, piece.swapcase()])))
+        case 2:
+            return Compare(path, draw(st.sampled_from(OPERATORS)), text)
+        case 3:
+            steps = path.split(".")
+            return Exists(".".join(steps[: draw(st.integers(1, len(steps)))]))
+        case 4:
+            return draw(phrases(spell(leaf)))
+        case _:
+            return Is(path, text)
+
+
+def objects(fields: dict[str, Json]) -> Iterator[tuple[str, dict[str, Json]]]:
+    """Yield each object inside with its dotted path."""
+    for key, value in fields.items():
+        yield from _objects(key, value)
+
+
+def _objects(path: str, value: Json) -> Iterator[tuple[str, dict[str, Json]]]:
+    match value:
+        case dict():
+            yield path, value
+            for key, item in value.items():
+                yield from _objects(f"{path}.{key}", item)
+        case list():
+            for item in value:
+                yield from _objects(path, item)
+        case _:
+            return
+
+
+@st.composite
+def filters_within(draw: st.DrawFn, within: Sequence[dict[str, Json]], depth: int = 3) -> Filter:
+    """A tree that some of these objects may fit."""
+    kind = draw(st.sampled_from(["one"] * 4 + ["all", "any", "not", "element"] * bool(depth)))
+    match kind:
+        case "all":
+            parts = draw(st.lists(filters_within(within, depth - 1), max_size=3))
+            return all_of(*parts)
+        case "any":
+            parts = draw(st.lists(filters_within(within, depth - 1), min_size=2, max_size=3))
+            return any_of(parts[0], *parts[1:])
+        case "not":
+            return Not(draw(filters_within(within, depth - 1)))
+        case "element":
+            known = [pair for fields in within for pair in objects(fields)]
+            if known:
+                path, _ = draw(st.sampled_from(known))
+                inside = [found for at, found in known if at == path]
+                return Element(path, draw(filters_within(inside, depth - 1)))
+    return draw(conditions(within))
+
+
+def received() -> st.SearchStrategy[Filter]:
+    """A bound on when a record came in, as most questions have one."""
+    return st.builds(
+        Compare, st.just("timestamp"), st.sampled_from(OPERATORS), moments.map(format_utc)
+    )
 
 
 @st.composite
 def filters(draw: st.DrawFn, records: Sequence[Record]) -> Filter:
     """Ask a question that some of these records may answer."""
-    bounds = st.none() | moments
-    return Filter(
-        received=Received(since=draw(bounds), until=draw(bounds)),
-        fields=tuple(draw(st.lists(fields(records), max_size=3))),
-    )
+    bounds = draw(st.lists(received(), max_size=2))
+    return all_of(*bounds, draw(filters_within([record.fields() for record in records])))
 
 
 @dataclass(frozen=True)
 class Question:
-    """A filter, and how its answer is to be read."""
+    """A filter, and how its answer is to be read: what a PageQuery has."""
 
     where: Filter
-    order: str
+    order: Literal["oldest", "newest"]
     limit: int
+    tenant: str = "acme"
+    beyond: EventSequence | None = None
 
 
-def questions(records: Sequence[Record]) -> st.SearchStrategy[Question]:
+def questions(records: Sequence[Record], *, tenant: str = "acme") -> st.SearchStrategy[Question]:
+    places: list[EventSequence | None] = [record.sequence for record in records]
     return st.builds(
         Question,
-        where=filters(records),
-        order=st.sampled_from(["oldest", "newest"]),
+        where=filters(records) if records else st.just(AllOf()),
+        order=st.sampled_from(("oldest", "newest")),
         limit=st.integers(1, 4),
+        tenant=st.just(tenant),
+        beyond=st.sampled_from([None, None, *places]),
     )

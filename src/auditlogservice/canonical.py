@@ -30,6 +30,7 @@ MAX_KEYS = 1_000  # in one object
 MAX_KEY_BYTES = 256  # of one key, in UTF-8
 
 _EXPONENT_FROM = 1e16
+_PLAIN_FROM = 1e-4
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _BLANK_BEFORE_COLON = re.compile(rb'"[ \t\r\n]+:')
 
@@ -265,5 +266,11 @@ def _dump_slowly(value: Json) -> bytes:
 
 def dump_float(value: float) -> bytes:
     """Return the shortest decimal that reads back as `value` (ECMAScript, RFC 8785 §3.2.2.3)."""
-    # From 10^16 on, `repr` writes what ECMAScript writes from 10^21 on: digits and an exponent.
-    return repr(value).encode() if abs(value) >= _EXPONENT_FROM else rfc8785.dumps(value)
+    size = abs(value)
+    if size >= _EXPONENT_FROM:
+        # `repr` writes here what ECMAScript writes from 10^21 on: digits and an exponent.
+        return repr(value).encode()
+    if size >= _PLAIN_FROM:
+        # Both write plain digits here; ECMAScript leaves out an empty fraction.
+        return repr(value).removesuffix(".0").encode()
+    return rfc8785.dumps(value)

@@ -8,6 +8,7 @@ lacks one. Messages are for people; they never carry a driver's text, a secret o
     │   ├── MalformedInput ── BadCursor, BadIdempotencyKey
     │   ├── InvalidInput ── IdempotencyKeyReused
     │   ├── InputTooLarge
+    │   ├── RequestTimeout
     │   └── UnsupportedMedia
     ├── AccessRefused
     │   ├── NotAuthenticated
@@ -17,7 +18,8 @@ lacks one. Messages are for people; they never carry a driver's text, a secret o
     ├── NotFound ── EventNotFound, UserNotFound
     ├── EventErased
     ├── Conflict ── UserExists
-    ├── Unavailable ── Overloaded, StoreUnreachable, StorageFull, StoreBroken, OutcomeUnknown
+    ├── Unavailable ── Overloaded, StoreUnreachable, StorageFull, StoreBroken, QueryTimeout,
+    │                   OutcomeUnknown
     └── UnsafeSetup
 """
 
@@ -89,6 +91,10 @@ class IdempotencyKeyReused(InvalidInput):
 
 class InputTooLarge(InputRefused):
     """More bytes, or more events, than the limit. The limit is in the message."""
+
+
+class RequestTimeout(InputRefused):
+    """The request came in too slowly. It was given up before its end, and nothing of it kept."""
 
 
 class UnsupportedMedia(InputRefused):
@@ -240,6 +246,15 @@ class StoreBroken(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("the database reported damage; writing is off until an operator restarts")
+
+
+class QueryTimeout(Unavailable):
+    """The answer would take longer than a query may. Ask for less, or for what is indexed."""
+
+    retry_after = 5
+
+    def __init__(self) -> None:
+        super().__init__("this question takes too long; narrow it by time, or by an exact value")
 
 
 class OutcomeUnknown(Unavailable):

@@ -26,6 +26,7 @@ Sequence = NewType("Sequence", int)  # the place in the tenant's log: 0, 1, 2, â
 Fingerprint = NewType("Fingerprint", bytes)  # SHA-256 of an event's canonical bytes
 
 MAX_EVENT_BYTES = 256 * 1024
+_TERM_WEIGHT = 64
 MAX_AHEAD = timedelta(hours=24)  # how far in the future `occurred_at` may lie
 
 # ---- what a source tells ------------------------------------------------------
@@ -160,6 +161,11 @@ class Draft:
     fingerprint: Fingerprint
     body: bytes
     terms: tuple[str, ...]
+
+    @property
+    def weight(self) -> int:
+        """How many bytes it is about to cost, in memory and on disk: its index counts too."""
+        return len(self.body) + _TERM_WEIGHT * len(self.terms)
 
     def payload(self, timestamp: datetime) -> bytes:
         """Return the canonical bytes of the record: what is stored, hashed and answered.

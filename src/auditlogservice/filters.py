@@ -1,27 +1,28 @@
 """Questions about records: a closed tree, and a pure `matches()` that decides.
 
-A store answers in two steps. Its index, made of the `terms` of each record, gives candidates:
-all that match, and perhaps a few that do not. `matches()` then decides on the record itself. So
-the index may fold case, cut long values and hash long paths, both stores give one answer by
-construction, and no text of a caller ever becomes an operator, a pattern or SQL.
+What a leaf of the tree means is said in its docstring, and nowhere else. A path is dotted:
+`actor.id`, `event_data.order.total`; a dot may also be part of a key, and arrays are looked
+through: one element that fits is enough. Case counts in `Is` and `Compare`; it does not in
+`Like`, `Contains` and `Words`. Accents always count.
+
+How a store finds candidates without looking at every record is `terms.py`; whatever it proposes,
+`matches()` has the last word, so that both stores give one answer by construction.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import orjson
+from datetime import datetime
+from functools import lru_cache
+from operator import ge, gt, le, lt
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from auditlogservice.canonical import dump_float
-from auditlogservice.times import format_utc, parse_rfc3339
+from auditlogservice.times import parse_rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
+    from collections.abc import Callable, Iterator
 
     from auditlogservice.canonical import Json
 
@@ -30,92 +31,298 @@ TOP_LEVEL = frozenset({
     "on_behalf_of", "outcome", "sequence", "source", "targets", "timestamp", "user_id",
 })  # fmt: skip
 
-MAX_TERMS = 1_000  # an event with more carries OVERFLOW instead of the rest
-OVERFLOW = "*"  # the term of records whose terms are not all indexed; every query takes it in
+Operator: TypeAlias = Literal["gt", "gte", "lt", "lte"]
 
-_NOT_INDEXED = frozenset({"_id", "sequence", "timestamp"})  # columns of their own
-_MAX_PATH = 96
-_MAX_VALUE = 64
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+# ---- the tree -------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Is:
-    """The field at `path` has one of these values.
+    """A value at `path` is `text`: that very string, or the number, true, false or null it spells.
 
-    `path` is dotted: `actor.id`, `event_data.order.total`. A dot may also be part of a key. In an
-    array, one element that matches is enough. A text matches a string that is equal to it, and a
-    number, true, false or null that it spells: `42` matches 42, 42.0 and "42".
+    `42` is 42, 42.0 and "42"; `null` is null and "null".
     """
 
     path: str
-    texts: tuple[str, ...]
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """`timestamp` lies in `since` (included) to `until` (not included)."""
+class Like:
+    """A value at `path`, as text, has the form of `pattern`, whatever its case.
 
-    since: datetime | None = None
-    until: datetime | None = None
+    `*` stands for any characters, `?` for one, and a backslash takes the meaning from what
+    follows it.
+    """
+
+    path: str
+    pattern: str
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """All of these hold. Without any, every record matches."""
+class Contains:
+    """A value at `path`, as text, has `text` somewhere in it, whatever its case."""
 
-    received: Received = Received()
-    fields: tuple[Is, ...] = ()
-
-    def spelling(self) -> bytes:
-        """Return one text per meaning: what a cursor is bound to."""
-        bounds = (self.received.since, self.received.until)
-        fields = sorted({(field.path, tuple(sorted(set(field.texts)))) for field in self.fields})
-        return orjson.dumps([[bound and format_utc(bound) for bound in bounds], fields])
+    path: str
+    text: str
 
 
-# ---- the oracle ---------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A value at `path` lies on this side of `text`, compared as what `text` is.
+
+    A number is compared with numbers; an RFC 3339 date-time with date-times, as moments; any
+    other text with strings, by code point.
+    """
+
+    path: str
+    operator: Operator
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """There is a value other than null at `path`, or below it."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """These words stand one after another in some text of the record, whatever their case.
+
+    The last may be only the start of a word, if `open_end`. The text is every value but `_id`,
+    `sequence` and `timestamp`; words are runs of letters, digits and underscores.
+    """
+
+    words: tuple[str, ...]
+    open_end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """`where` holds within one object at `path`: in an array, within one and the same element."""
+
+    path: str
+    where: Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    part: Filter
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Every part holds; without parts, it holds for every record. Made by `all_of`."""
+
+    parts: tuple[Filter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """At least one part holds; there are at least two. Made by `any_of`."""
+
+    parts: tuple[Filter, ...]
+
+
+Filter: TypeAlias = Is | Like | Contains | Compare | Exists | Words | Element | Not | AllOf | AnyOf
+
+EVERYTHING = AllOf()
+
+
+def all_of(*parts: Filter) -> Filter:
+    """Return the one spelling of "all of these": flat, and no list around a single part."""
+    flat = [
+        inner for part in parts for inner in (part.parts if isinstance(part, AllOf) else (part,))
+    ]
+    return flat[0] if len(flat) == 1 else AllOf(tuple(flat))
+
+
+def any_of(first: Filter, *others: Filter) -> Filter:
+    """Return the one spelling of "any of these": flat, and no list around a single part."""
+    flat = [
+        inner
+        for part in (first, *others)
+        for inner in (part.parts if isinstance(part, AnyOf) else (part,))
+    ]
+    return flat[0] if len(flat) == 1 else AnyOf(tuple(flat))
+
+
+# ---- the oracle -----------------------------------------------------------------
 
 
 def matches(where: Filter, fields: dict[str, Json]) -> bool:
     """Whether the record with these `fields` matches: the definition of every answer."""
-    if where.received != _ALWAYS and not _received(where.received, fields):
-        return False
-    return all(_is(field, fields) for field in where.fields)
+    found = list(leaves(fields))
+    text = [leaf for path, leaf in found if path not in NOT_TEXT]
+    return _holds(where, _View(fields, found, text))
 
 
-def _received(bounds: Received, fields: dict[str, Json]) -> bool:
-    moment = parse_rfc3339(str(fields["timestamp"]))
-    return (bounds.since is None or bounds.since <= moment) and (
-        bounds.until is None or moment < bounds.until
-    )
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A record, or an object in it, as the leaves of a filter look at it."""
+
+    fields: dict[str, Json]
+    leaves: list[tuple[str, Json]]
+    text: list[Json]
 
 
-def _is(field: Is, fields: dict[str, Json]) -> bool:
-    return any(
-        leaf_equals(leaf, text)
-        for path, leaf in leaves(fields)
-        if path == field.path
-        for text in field.texts
-    )
+def _inside(fields: dict[str, Json]) -> _View:
+    found = list(leaves(fields))
+    return _View(fields, found, [leaf for _, leaf in found])
 
 
-def leaf_equals(leaf: Json, text: str) -> bool:
+def _holds(where: Filter, view: _View) -> bool:  # noqa: PLR0911 - one for each kind of filter
+    match where:
+        case AllOf(parts):
+            return all(_holds(part, view) for part in parts)
+        case AnyOf(parts):
+            return any(_holds(part, view) for part in parts)
+        case Not(part):
+            return not _holds(part, view)
+        case Element(path, inner):
+            return any(_holds(inner, _inside(each)) for each in _objects_at(view.fields, path))
+        case Words():
+            return any(_says(leaf, where) for leaf in view.text)
+        case Exists(path):
+            below = f"{path}."
+            return any(
+                leaf is not None and (at == path or at.startswith(below))
+                for at, leaf in view.leaves
+            )
+        case _:
+            fits = _test(where)
+            return any(at == where.path and fits(leaf) for at, leaf in view.leaves)
+
+
+def _test(where: Is | Like | Contains | Compare) -> Callable[[Json], bool]:
+    """What a single value must be."""
+    match where:
+        case Is(_, text):
+            return lambda leaf: equals(leaf, text)
+        case Like(_, pattern):
+            fits = compile_pattern(pattern).fits
+            return lambda leaf: fits(spell(leaf).casefold())
+        case Contains(_, text):
+            sought = text.casefold()
+            return lambda leaf: sought in spell(leaf).casefold()
+        case Compare(_, operator, text):
+            bound = bound_of(text)
+            return lambda leaf: _compares(leaf, operator, bound)
+
+
+def equals(leaf: Json, text: str) -> bool:
     """Whether `text` is this string, or spells this number, boolean or null."""
     match leaf:
         case str():
             return leaf == text
         case None | bool():
-            return text == _spell(leaf)
+            return text == spell(leaf)
         case int() | float():
-            return is_number(text) and _number(text) == leaf
+            return is_number(text) and to_number(text) == leaf
         case _:
             return False
+
+
+def _compares(leaf: Json, operator: Operator, bound: Bound) -> bool:
+    value = _comparable(leaf, bound)  # of the kind that `bound` is
+    return value is not None and _COMPARISONS[operator](value, bound)
+
+
+_COMPARISONS: dict[Operator, Callable[[Any, Any], bool]] = {
+    "gt": gt, "gte": ge, "lt": lt, "lte": le,
+}  # fmt: skip
+
+Bound: TypeAlias = "int | float | datetime | str"
+
+
+def bound_of(text: str) -> Bound:
+    """Return what `text` is when something is compared with it."""
+    if is_number(text):
+        return to_number(text)
+    return as_moment(text) or text
+
+
+def _comparable(leaf: Json, bound: Bound) -> Any:
+    """The leaf, as what the bound is; None if it is nothing of the kind."""
+    match leaf, bound:
+        case (bool(), _):
+            return None
+        case (int() | float(), int() | float()) | (str(), str()):
+            return leaf
+        case (str(), datetime()):
+            return as_moment(leaf)
+        case _:
+            return None
+
+
+def _says(leaf: Json, where: Words) -> bool:
+    if leaf is None:
+        return False
+    said = words_of(spell(leaf))
+    length = len(where.words)
+    return any(
+        _is_phrase(said[start : start + length], where) for start in range(len(said) - length + 1)
+    )
+
+
+def _is_phrase(said: list[str], where: Words) -> bool:
+    if not where.open_end:
+        return said == list(where.words)
+    *whole, last = where.words
+    return said[:-1] == whole and said[-1].startswith(last)
+
+
+# ---- values, and the texts that stand for them ------------------------------------
+
+NOT_TEXT = frozenset({"_id", "sequence", "timestamp"})  # no words are looked for in these
+
+_WORD = re.compile(r"\w+")
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]", re.ASCII)
+_MAX_DIGITS = 20  # more than any integer that is kept can have
+_CONSTANTS: dict[bool | None, str] = {None: "null", True: "true", False: "false"}
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text, in order, without regard to case."""
+    return _WORD.findall(text.casefold())
 
 
 def is_number(text: str) -> bool:
     """Whether `text` is a number as JSON spells them."""
     return bool(_NUMBER.fullmatch(text))
+
+
+def to_number(text: str) -> int | float:
+    """Return the number that `is_number` text spells; beyond a double it is infinite."""
+    if text.lstrip("-").isdigit() and len(text) <= _MAX_DIGITS:
+        return int(text)
+    return float(text)
+
+
+def as_moment(text: str) -> datetime | None:
+    """Return the moment that an RFC 3339 date-time names; None for any other text."""
+    if not _MOMENT.match(text):
+        return None
+    try:
+        return parse_rfc3339(text)
+    except ValueError:
+        return None
+
+
+def spell(leaf: Json) -> str:
+    """Return a string as it is, and any other leaf as JSON spells it."""
+    match leaf:
+        case str():
+            return leaf
+        case None | bool():
+            return _CONSTANTS[leaf]
+        case float():
+            return dump_float(leaf).decode()
+        case _:
+            return str(leaf)
 
 
 def leaves(fields: dict[str, Json]) -> Iterator[tuple[str, Json]]:
@@ -136,73 +343,97 @@ def _leaves(path: str, value: Json) -> Iterator[tuple[str, Json]]:
             yield path, value
 
 
-# ---- the index ----------------------------------------------------------------
-
-
-def terms_of(fields: dict[str, Json]) -> tuple[str, ...]:
-    """Return the index terms of a record: one for each distinct leaf, at most MAX_TERMS."""
-    terms = {
-        _term(path, _spell(leaf)): None
-        for path, leaf in leaves(fields)
-        if path not in _NOT_INDEXED
-    }
-    if len(terms) <= MAX_TERMS:
-        return tuple(terms)
-    # Sorted: the same ones must be left out again when the record is erased.
-    return (*sorted(terms)[: MAX_TERMS - 1], OVERFLOW)
-
-
-def candidates(field: Is) -> tuple[str, ...] | None:
-    """Return the terms of which each record that matches has at least one.
-
-    None if the index does not know this field, so that all records are candidates.
-    """
-    if field.path in _NOT_INDEXED:
-        return None
-    spellings = [spelling for text in field.texts for spelling in _spellings(text)]
-    return (*dict.fromkeys(_term(field.path, spelling) for spelling in spellings), OVERFLOW)
-
-
-def _term(path: str, spelling: str) -> str:
-    return f"{_shorten(path, _MAX_PATH)}={_shorten(spelling, _MAX_VALUE)}".lower()
-
-
-def _shorten(text: str, length: int) -> str:
-    """Keep short texts readable; give long ones a digest, so that a shared start tells apart."""
-    if len(text) <= length:
-        return text
-    return text[: length - 16] + hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def _spell(leaf: Json) -> str:
-    match leaf:
-        case str():
-            return leaf
-        case float():
-            return dump_float(leaf).decode()
-        case None | bool():
-            return _CONSTANTS[leaf]
+def _objects_at(value: Json, path: str | None) -> Iterator[dict[str, Json]]:
+    """Yield the objects that the path leads to; None is the end of one, "" may be a key."""
+    match value:
+        case list():
+            for item in value:
+                yield from _objects_at(item, path)
+        case dict() if path is not None:
+            for key, item in value.items():
+                if path == key:
+                    yield from _objects_at(item, None)
+                elif path.startswith(f"{key}."):
+                    yield from _objects_at(item, path[len(key) + 1 :])
+        case dict():
+            yield value
         case _:
-            return str(leaf)
+            return
 
 
-def _spellings(text: str) -> Iterator[str]:
-    yield text
-    if is_number(text):
-        number = _number(text)
-        if math.isinf(number):
-            return  # beyond every number that is kept
-        yield _spell(float(number))
-        if number == int(number):
-            yield str(int(number))
+# ---- patterns -------------------------------------------------------------------
 
 
-def _number(text: str) -> int | float:
-    if text.lstrip("-").isdigit() and len(text) <= _MAX_DIGITS:
-        return int(text)
-    return float(text)
+@lru_cache(maxsize=1_000)
+def compile_pattern(pattern: str) -> Pattern:
+    """Return the pattern, ready for use. Raises ValueError if a backslash stands at the end."""
+    pieces: list[list[str | None]] = [[]]
+    characters = iter(pattern)
+    for character in characters:
+        match character:
+            case "*":
+                pieces.append([])
+            case "?":
+                pieces[-1].append(None)
+            case "\\":
+                escaped = next(characters, None)
+                if escaped is None:
+                    raise ValueError("a pattern cannot end in a backslash")
+                pieces[-1].append(escaped)
+            case _:
+                pieces[-1].append(character)
+    return Pattern(tuple(_Piece(piece) for piece in pieces))
 
 
-_CONSTANTS: dict[bool | None, str] = {None: "null", True: "true", False: "false"}
-_MAX_DIGITS = 20  # more than any integer that is kept can have
-_ALWAYS = Received()
+class _Piece:
+    """What stands between two `*`: characters, and None where a `?` stands for any one."""
+
+    def __init__(self, characters: list[str | None]) -> None:
+        folded = [each if each is None else each.casefold() for each in characters]
+        literal = folded[: folded.index(None)] if None in folded else folded
+        self.start = "".join(each for each in literal if each is not None)
+        self.is_literal = None not in folded
+        self.length = sum(1 if each is None else len(each) for each in folded)
+        form = "".join("." if each is None else re.escape(each) for each in folded)
+        self.form = re.compile(form, re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Pieces of text with a `*` between each two. Matching takes time linear in the text."""
+
+    pieces: tuple[_Piece, ...]
+
+    def fits(self, text: str) -> bool:
+        """Whether the whole of `text`, already without case, has this form."""
+        first, *others = self.pieces
+        if not others:
+            return first.form.fullmatch(text) is not None
+        begin = first.form.match(text)
+        if begin is None:
+            return False
+        *middle, last = others
+        position = begin.end()
+        # The leftmost place for each piece leaves the most room for those that follow, so that
+        # no choice has ever to be taken back.
+        for piece in middle:
+            found = piece.form.search(text, position)
+            if found is None:
+                return False
+            position = found.end()
+        return _ends_with(text, last, position)
+
+    @property
+    def start(self) -> str:
+        """The text, without case, that everything of this form begins with."""
+        return self.pieces[0].start
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether the form is that of one text only."""
+        return len(self.pieces) == 1 and self.pieces[0].is_literal
+
+
+def _ends_with(text: str, piece: _Piece, after: int) -> bool:
+    begin = len(text) - piece.length
+    return begin >= after and piece.form.fullmatch(text, begin) is not None

@@ -65,3 +65,26 @@ def _zone(match: re.Match[str]) -> timezone:
 _LEAP_SECOND = 60
 _MINUTES_AN_HOUR = 60
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+_AGO = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def parse_when(text: str, *, now: datetime) -> datetime:
+    """Return the moment that a person means: RFC 3339, a day (its start, UTC), or how long ago.
+
+    Raises ValueError, with a sentence for people, for anything else.
+    """
+    if ago := _AGO.fullmatch(text):
+        try:
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        except OverflowError:
+            raise ValueError("this is longer ago than there are dates for") from None
+    if _DAY.fullmatch(text):
+        return parse_rfc3339(f"{text}T00:00:00Z")
+    try:
+        return parse_rfc3339(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; or a day, or how long ago, as in 15m or 7d") from None

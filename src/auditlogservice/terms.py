@@ -1,0 +1,442 @@
+"""The index of records: which terms a record has, and which terms a filter asks for.
+
+A record has one term for each distinct value (`path=text`), one more for each number (`path#…`)
+and date-time (`path@…`), spelled so that their order is that of the values (and `path#*` if there
+are several at a path), and one for each word of its text (`~word`). Terms are without case, long
+ones are cut and get a digest.
+
+A filter asks for terms in a way that finds every record that matches, and perhaps others: the
+index proposes, `filters.matches` decides. So an index may be coarse, never wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from auditlogservice import filters
+from auditlogservice.events import parse_event_id
+from auditlogservice.filters import (
+    AllOf,
+    AnyOf,
+    Compare,
+    Contains,
+    Element,
+    Exists,
+    Filter,
+    Is,
+    Like,
+    Not,
+    Words,
+    as_moment,
+    compile_pattern,
+    is_number,
+    leaves,
+    spell,
+    to_number,
+    words_of,
+)
+from auditlogservice.times import to_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from auditlogservice.canonical import Json
+    from auditlogservice.events import EventId
+
+MAX_TERMS = 1_000  # a record with more has OVERFLOW instead of those that are not ALWAYS there
+OVERFLOW = "*"  # the term of such records: what is asked of other fields takes them all in
+
+# Plain fields whose values are indexed in every record, however much else there is in it.
+ALWAYS = frozenset({
+    "actor.id", "actor.name", "actor.type", "detail", "event_type", "name", "occurred_at",
+    "outcome", "source", "user_id",
+})  # fmt: skip
+
+_COLUMNS = filters.NOT_TEXT  # fields with a column of their own instead of terms
+_MAX_PATH = 96
+_MAX_TEXT = 64
+_DIGEST = 16
+_ORDERED = 16  # hexadecimal digits of a number or a moment
+_SEVERAL = "*"  # in their place: the record has several at this path
+_PATH_KEPT = _MAX_PATH - _DIGEST  # what a long path keeps of its beginning
+_TEXT_KEPT = _MAX_TEXT - _DIGEST
+
+# ---- what a filter asks for -------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Records with this term."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Records with a term that starts so."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Records with a term from `low` to `high`, both included.
+
+    Both have the same length, and from where they differ on, both are hexadecimal digits.
+    """
+
+    low: str
+    high: str
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """Records that every part asks for."""
+
+    parts: tuple[Asked, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """Records that at least one part asks for."""
+
+    parts: tuple[Asked, ...]
+
+
+Asked: TypeAlias = Term | Start | Span | Both | Either
+
+
+def asked_by(where: Filter) -> Asked | None:
+    """Return which records can match; None if the index cannot tell any of them from the rest."""
+    return _asked(where, "")
+
+
+def _asked(where: Filter, inside: str) -> Asked | None:
+    """What `where` asks for, its paths being relative to `inside` (empty, or with a last dot)."""
+    match where:
+        case AllOf(parts):
+            return _both(_asked_together(parts, inside))
+        case AnyOf(parts):
+            return _either([_asked(part, inside) for part in parts])
+        case Element(path, inner):
+            return _asked(inner, f"{inside}{path}.")
+        case Not():
+            return None
+        case Words():
+            return Either((_asked_by_words(where), Term(OVERFLOW)))
+        case _:
+            return _asked_of_field(f"{inside}{where.path}", where)
+
+
+def _asked_of_field(path: str, where: Is | Like | Contains | Compare | Exists) -> Asked | None:
+    if path in _COLUMNS:
+        return None
+    asked = _asked_by_value(path, where)
+    return asked if path in ALWAYS else Either((asked, Term(OVERFLOW)))
+
+
+def _asked_together(parts: tuple[Filter, ...], inside: str) -> list[Asked | None]:
+    """What each part asks for; but both bounds of one field ask for what lies between them.
+
+    Each of two values may be on one side only, so records with several values are taken in.
+    """
+    asked: list[Asked | None] = []
+    spans: dict[str, list[Span]] = {}
+    for part in parts:
+        span = _span_of(part, inside)
+        if span is None:
+            asked.append(_asked(part, inside))
+        else:
+            spans.setdefault(span.low[:-_ORDERED], []).append(span)
+    for head, sides in spans.items():
+        low, high = max(each.low for each in sides), min(each.high for each in sides)
+        others = [Term(OVERFLOW), *([Term(head + _SEVERAL)] if len(sides) > 1 else [])]
+        asked.append(Either((*([Span(low, high)] if low <= high else []), *others)))
+    return asked
+
+
+def _span_of(part: Filter, inside: str) -> Span | None:
+    if not isinstance(part, Compare) or (path := f"{inside}{part.path}") in _COLUMNS:
+        return None
+    asked = _asked_by_order(path, part.operator, part.text)
+    return asked if isinstance(asked, Span) else None
+
+
+def _asked_by_words(where: Words) -> Asked:
+    *whole, last = where.words
+    asked: list[Asked] = [Term(_word_term(word)) for word in whole]
+    asked.append(Start(f"~{last[:_TEXT_KEPT]}") if where.open_end else Term(_word_term(last)))
+    return asked[0] if len(asked) == 1 else Both(tuple(asked))
+
+
+def _asked_by_value(path: str, where: Is | Like | Contains | Compare | Exists) -> Asked:
+    match where:
+        case Exists():
+            below = Start(f"{path}.".casefold()[:_PATH_KEPT])
+            return Either((Start(_head(path, "=")), below))
+        case Is(_, text):
+            spellings = dict.fromkeys(_text_term(path, each) for each in _spellings(text))
+            terms = tuple(Term(term) for term in spellings)
+            return terms[0] if len(terms) == 1 else Either(terms)
+        case Like(_, pattern):
+            form = compile_pattern(pattern)
+            if form.is_literal:
+                return Term(_text_term(path, form.start))
+            return Start(_head(path, "=") + form.start[:_TEXT_KEPT])
+        case Contains():
+            return Start(_head(path, "="))
+        case Compare(_, operator, text):
+            return _asked_by_order(path, operator, text)
+
+
+def _asked_by_order(path: str, operator: filters.Operator, text: str) -> Asked:
+    upwards = operator in {"gt", "gte"}
+    if is_number(text):
+        mark, spelled = "#", _ordered_number(to_number(text))
+    elif moment := as_moment(text):
+        mark, spelled = "@", _ordered_integer(to_micros(moment))
+    else:
+        return Start(_head(path, "="))
+    head = _head(path, mark)
+    low, high = (spelled, "f" * _ORDERED) if upwards else ("0" * _ORDERED, spelled)
+    return Span(head + low, head + high)
+
+
+def _both(parts: list[Asked | None]) -> Asked | None:
+    known = tuple(part for part in parts if part is not None)
+    if len(known) < 2:  # noqa: PLR2004 - nothing to combine
+        return known[0] if known else None
+    return Both(known)
+
+
+def _either(parts: list[Asked | None]) -> Asked | None:
+    known = tuple(part for part in parts if part is not None)
+    return Either(known) if len(known) == len(parts) else None
+
+
+def _spellings(text: str) -> Iterator[str]:
+    """The spellings of every value that `Is` takes for this text."""
+    yield text
+    if is_number(text):
+        number = to_number(text)
+        yield spell(float(number))
+        if math.isfinite(number) and number == int(number):
+            yield str(int(number))
+
+
+def starts_of(span: Span) -> list[str]:
+    """Return beginnings that cover the span, for an index that can look for these only.
+
+    A hundred or two at most: they may take in a little more than the span at its two ends, by a
+    millionth of a number, or by a few seconds.
+    """
+    shared = 0
+    while shared < len(span.low) and span.low[shared] == span.high[shared]:
+        shared += 1
+    head, cut = span.low[:shared], shared + _SPAN_DEPTH
+    low, high = span.low[shared:cut], span.high[shared:cut]
+    if not low:
+        return [head]
+    return [head + start for start in _cover(int(low, 16), int(high, 16), len(low))]
+
+
+def _cover(low: int, high: int, digits: int) -> list[str]:
+    """The hexadecimal beginnings of `digits` at most that cover the numbers low to high."""
+    starts: list[str] = []
+    while low <= high:
+        # As many numbers at once as begin here and end before `high`: 1, 16, 256, …
+        dropped = 0
+        while (
+            dropped < digits
+            and low % 16 ** (dropped + 1) == 0
+            and low + 16 ** (dropped + 1) - 1 <= high
+        ):
+            dropped += 1
+        starts.append(f"{low:0{digits}x}"[: digits - dropped])
+        low += 16**dropped
+    return starts
+
+
+_SPAN_DEPTH = 10  # digits looked at beyond those that both ends share
+
+
+# ---- what a record has ------------------------------------------------------------
+
+
+def terms_of(fields: dict[str, Json]) -> tuple[str, ...]:
+    """Return the distinct terms of a record: those of ALWAYS, and all or none of the rest.
+
+    All if there are at most MAX_TERMS; else OVERFLOW stands for the rest, and it is not even
+    gathered, since a record can have tens of thousands.
+    """
+    found = [(path, leaf) for path, leaf in leaves(fields) if path not in _COLUMNS]
+    always = {
+        term: None for path, leaf in found if path in ALWAYS for term in _value_terms(path, leaf)
+    }
+    terms = dict(always)
+    heads: dict[str, str] = {}
+    for path, leaf in found:
+        terms.update(dict.fromkeys(_value_terms(path, leaf)))
+        terms.update(dict.fromkeys(_word_terms(leaf)))
+        ordered = _ordered_term(path, leaf)
+        if ordered and heads.setdefault(ordered[:-_ORDERED], ordered) != ordered:
+            terms[ordered[:-_ORDERED] + _SEVERAL] = None
+        if len(terms) > MAX_TERMS:
+            return (*always, OVERFLOW)
+    return tuple(terms)
+
+
+def _value_terms(path: str, leaf: Json) -> Iterator[str]:
+    yield _text_term(path, spell(leaf))
+    if ordered := _ordered_term(path, leaf):
+        yield ordered
+
+
+def _ordered_term(path: str, leaf: Json) -> str | None:
+    """The term of a number or a date-time that sorts as its value does."""
+    match leaf:
+        case None | bool():
+            return None
+        case int() | float():
+            return _head(path, "#") + _ordered_number(leaf)
+        case str() if moment := as_moment(leaf):
+            return _head(path, "@") + _ordered_integer(to_micros(moment))
+        case _:
+            return None
+
+
+def _word_terms(leaf: Json) -> Iterator[str]:
+    if leaf is not None:
+        for word in words_of(spell(leaf)):
+            yield _word_term(word)
+
+
+def _text_term(path: str, text: str) -> str:
+    return _head(path, "=") + _shorten(text.casefold(), _MAX_TEXT)
+
+
+def _word_term(word: str) -> str:
+    return "~" + _shorten(word, _MAX_TEXT)
+
+
+def _head(path: str, mark: str) -> str:
+    return _shorten(path.casefold(), _MAX_PATH) + mark
+
+
+def _shorten(text: str, length: int) -> str:
+    """Keep short texts readable; cut long ones, and tell them apart by a digest of the whole."""
+    if len(text) <= length:
+        return text
+    return text[: length - _DIGEST] + hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _ordered_number(number: float) -> str:
+    """Sixteen hexadecimal digits whose order is that of the numbers, as doubles."""
+    (bits,) = struct.unpack(">Q", struct.pack(">d", float(number) + 0.0))
+    # IEEE 754: positive numbers sort by their bits, negative ones backwards and below.
+    return f"{bits ^ (0xFFFF_FFFF_FFFF_FFFF if bits >> 63 else 1 << 63):016x}"
+
+
+def _ordered_integer(number: int) -> str:
+    return f"{number + (1 << 63):016x}"
+
+
+# ---- what needs no terms ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Where in a log everything that matches lies; each bound is included, None is no bound."""
+
+    since: int | None = None  # timestamp, microseconds since 1970
+    until: int | None = None
+    first: int | None = None  # sequence
+    last: int | None = None
+    ids: frozenset[EventId] | None = None
+
+
+def bounds_of(where: Filter) -> Bounds:
+    """Return the bounds that `where` sets on what each record has a column for."""
+    bounds = Bounds()
+    for part in where.parts if isinstance(where, AllOf) else (where,):
+        bounds = _narrow(bounds, _bounds(part))
+    return bounds
+
+
+def _bounds(part: Filter) -> Bounds:  # noqa: PLR0911 - one for each kind of filter
+    match part:
+        case Is("_id", text):
+            return Bounds(ids=_ids([text]))
+        case AnyOf(parts) if all(isinstance(one, Is) and one.path == "_id" for one in parts):
+            return Bounds(ids=_ids([one.text for one in parts if isinstance(one, Is)]))
+        case Is("sequence", text) if is_number(text):
+            return _sequence_bounds("gte", text, _sequence_bounds("lte", text, Bounds()))
+        case Compare("sequence", operator, text) if is_number(text):
+            return _sequence_bounds(operator, text, Bounds())
+        case Is("timestamp", text) if moment := as_moment(text):
+            return Bounds(since=to_micros(moment), until=to_micros(moment))
+        case Compare("timestamp", operator, text) if moment := as_moment(text):
+            return _time_bounds(operator, to_micros(moment))
+        case _:
+            return Bounds()
+
+
+def _ids(texts: list[str]) -> frozenset[EventId]:
+    return frozenset(found for text in texts if (found := parse_event_id(text)))
+
+
+def _time_bounds(operator: filters.Operator, micros: int) -> Bounds:
+    match operator:
+        case "gte":
+            return Bounds(since=micros)
+        case "gt":
+            return Bounds(since=micros + 1)
+        case "lte":
+            return Bounds(until=micros)
+        case "lt":
+            return Bounds(until=micros - 1)
+
+
+def _sequence_bounds(operator: filters.Operator, text: str, bounds: Bounds) -> Bounds:
+    # Coarse by at most one: `matches` looks closer.
+    number = max(-1.0, min(float(text), 2.0**62))
+    if operator in {"gt", "gte"}:
+        return replace(bounds, first=math.floor(number))
+    return replace(bounds, last=math.ceil(number))
+
+
+def _narrow(one: Bounds, other: Bounds) -> Bounds:
+    return Bounds(
+        since=_tighter(max, one.since, other.since),
+        until=_tighter(min, one.until, other.until),
+        first=_tighter(max, one.first, other.first),
+        last=_tighter(min, one.last, other.last),
+        ids=_common(one.ids, other.ids),
+    )
+
+
+def _tighter(choose: Callable[[int, int], int], one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return choose(one, other)
+
+
+def _common(
+    one: frozenset[EventId] | None, other: frozenset[EventId] | None
+) -> frozenset[EventId] | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
+
+
+def is_only_bounds(where: Filter) -> bool:
+    """Whether every record within `bounds_of(where)` matches, so that none need be looked at."""
+    parts = where.parts if isinstance(where, AllOf) else (where,)
+    return all(
+        isinstance(part, Compare) and part.path == "timestamp" and as_moment(part.text)
+        for part in parts
+    )
