@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from auditlogservice.store.port import AccountStore, EventStore
 
-pytest_plugins = ["running"]
+pytest_plugins = ["running", "stub"]
 
 # ---- hypothesis -----------------------------------------------------------------------
 
@@ -99,6 +99,8 @@ def mongodb_url(replica_set: ReplicaSet, mongo: MongoClient[dict[str, Any]]) -> 
     """The URL of a new database, which goes when the test ends."""
     database = f"test_{uuid.uuid4().hex[:12]}"
     yield replica_set.url(database)
+    # A node that a test has killed may leave a transaction open; dropping would wait for its end.
+    mongo.admin.command({"killAllSessions": []})
     mongo.drop_database(database)
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence as Seq
     from datetime import datetime
 
-    from auditlogservice.events import Erasure, EventId, Kept, Record
+    from auditlogservice.events import Erasure, EventId, Kept, Record, Sequence
     from auditlogservice.store.port import EventStore, Outcome, PageQuery, Submission
 
 Fault: TypeAlias = Literal["lost", "persisted"]
@@ -45,6 +45,12 @@ class Faulty:
 
     async def page(self, query: PageQuery) -> list[Record]:
         return await self.store.page(query)
+
+    async def end(self, tenant: str) -> Sequence:
+        return await self.store.end(tenant)
+
+    async def places(self, tenant: str, moments: Seq[datetime]) -> list[Sequence]:
+        return await self.store.places(tenant, moments)
 
     async def erase(
         self, tenant: str, event_id: EventId, *, at: datetime, by: str, reason: str | None

@@ -5,19 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from auditlogservice.events import Record, Sequence
-from auditlogservice.filters import Filter, Is
+from auditlogservice.filters import EVERYTHING, Filter, Is, all_of, any_of
 from auditlogservice.store.port import Appended, PageQuery, Submission
 
 if TYPE_CHECKING:
     from auditlogservice.events import Draft
     from auditlogservice.store.port import EventStore, Outcome
 
-EVERYTHING = Filter()
-
 
 def where(**texts: str) -> Filter:
     """Ask for these values; `__` in a name stands for a dot in the path."""
-    return Filter(fields=tuple(Is(path.replace("__", "."), (one,)) for path, one in texts.items()))
+    return all_of(*(Is(path.replace("__", "."), text) for path, text in texts.items()))
+
+
+def either(path: str, *texts: str) -> Filter:
+    """Ask for one of these values."""
+    first, *others = (Is(path, text) for text in texts)
+    return any_of(first, *others)
 
 
 async def append(store: EventStore, *drafts: Draft, atomic: bool = False) -> tuple[Outcome, ...]:
@@ -34,7 +38,7 @@ async def keep(store: EventStore, *drafts: Draft) -> list[Record]:
     return records
 
 
-async def page(
+async def page(  # noqa: PLR0913 - the parts of a query, named
     store: EventStore,
     asked: Filter = EVERYTHING,
     *,
@@ -42,11 +46,13 @@ async def page(
     order: Literal["oldest", "newest"] = "oldest",
     beyond: int | None = None,
     limit: int = 1_000,
+    seconds: float = 10.0,
 ) -> list[Record]:
     place = None if beyond is None else Sequence(beyond)
-    return await store.page(
-        PageQuery(tenant=tenant, where=asked, order=order, beyond=place, limit=limit)
+    query = PageQuery(
+        tenant=tenant, where=asked, order=order, beyond=place, limit=limit, seconds=seconds
     )
+    return await store.page(query)
 
 
 async def whole_log(store: EventStore, tenant: str = "acme") -> list[Record]:

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 from auditlogservice.errors import AuditLogError
 from auditlogservice.events import Draft, EventId, read_event
-from auditlogservice.filters import terms_of
 from auditlogservice.store.port import Appended, Submission
 from auditlogservice.store.sqlite import open_sqlite
 from auditlogservice.store.sqlite.database import _connect, migrate
 from auditlogservice.store.sqlite.schema import MIGRATIONS
+from auditlogservice.terms import terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

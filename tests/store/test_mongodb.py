@@ -12,20 +12,29 @@ from typing import TYPE_CHECKING, Any
 
 import pymongo
 import pytest
-from asking import append, keep, page, where, whole_log
+from asking import append, either, keep, page, where, whole_log
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.uri_parser import parse_uri
 
 from auditlogservice.errors import (
     AuditLogError,
     OutcomeUnknown,
+    QueryTimeout,
     StorageFull,
     StoreUnreachable,
     UnsafeSetup,
 )
 from auditlogservice.events import Sequence
-from auditlogservice.filters import Filter, Is
-from auditlogservice.store.mongodb import open_mongodb
+from auditlogservice.filters import (
+    EVERYTHING,
+    Compare,
+    Exists,
+    Filter,
+    Like,
+    Words,
+    all_of,
+)
+from auditlogservice.store.mongodb import open_mongodb, paging
 from auditlogservice.store.mongodb.connection import check_topology, check_version
 from auditlogservice.store.mongodb.schema import INDEXES
 from auditlogservice.store.port import Appended, Replayed, Submission
@@ -316,7 +325,16 @@ async def overheard(mongodb_url: str) -> AsyncIterator[tuple[MongoStore, Overhea
     await keep(
         store.events,
         *(
-            draft(told("same", event_type=f"type {number % 4}", actor={"id": f"u{number}"}))
+            draft(
+                told(
+                    "same",
+                    event_type=f"type {number % 4}",
+                    actor={"id": f"u{number}"},
+                    event_data={"n": number},
+                    **({} if number % 40 else {"context": {"ip": "10.0.0.1"}}),
+                    **({} if number % 40 else {"occurred_at": "2026-01-31T12:00:00Z"}),
+                )
+            )
             for number in range(400)
         ),
     )
@@ -329,9 +347,9 @@ async def overheard(mongodb_url: str) -> AsyncIterator[tuple[MongoStore, Overhea
 @pytest.mark.parametrize(
     ("asked", "keys"),
     [
-        (Filter(), 12),
+        (EVERYTHING, 12),
         (where(event_type="type 1"), 12),
-        (Filter(fields=(Is("event_type", ("type 1", "type 2")),)), 12),
+        (either("event_type", "type 1", "type 2"), 12),
         (where(name="same", actor__id="u399"), 3),
         (where(actor__id="u399", name="same"), 3),
         (where(name="same", event_type="no such"), 3),
@@ -356,6 +374,65 @@ async def test_a_page_reads_little_more_than_it_gives(
         assert plan["executionStats"]["totalDocsExamined"] <= keys
 
 
+COARSE = {
+    "prefix": Like("actor.id", "u39*"),
+    "number": Compare("event_data.n", "gte", "390"),
+    "moment": Compare("occurred_at", "lt", "2026-01-31T12:00:05Z"),
+    "start of a word": Words(("u39",), open_end=True),
+    "something there": Exists("context"),
+    "beside what is common": all_of(where(name="same"), Like("actor.id", "u39*")),
+}
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+@pytest.mark.parametrize("asked", COARSE.values(), ids=COARSE)
+async def test_what_takes_in_many_terms_reads_the_records_that_have_them(
+    overheard: tuple[MongoStore, Overheard],
+    database: pymongo.database.Database[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    asked: Filter,
+    order: str,
+) -> None:
+    """In a log that is long: in a short one, it is as quick to look at every record."""
+    monkeypatch.setattr(paging, "_WINDOW", 50)
+    monkeypatch.setattr(paging, "_FEW", 50)
+    store, ear = overheard
+    found = await page(store.events, asked, order="newest" if order == "newest" else "oldest")
+    assert 0 < len(found) <= 12
+    for plan in plans(database, ear.finds):
+        assert "COLLSCAN" not in stages(plan["queryPlanner"]["winningPlan"])
+        assert plan["executionStats"]["totalDocsExamined"] <= 12
+        assert plan["executionStats"]["totalKeysExamined"] <= 25
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Like("actor.id", "u*"),
+        Compare("event_data.n", "gte", "0"),
+        Words(("type",)),
+        all_of(Like("name", "s*"), Exists("actor")),
+    ],
+    ids=["prefix", "number", "word", "two"],
+)
+async def test_what_takes_in_nearly_everything_reads_little_more_than_it_gives(
+    overheard: tuple[MongoStore, Overheard],
+    database: pymongo.database.Database[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    asked: Filter,
+    order: str,
+) -> None:
+    monkeypatch.setattr(paging, "_WINDOW", 50)
+    monkeypatch.setattr(paging, "_FEW", 50)
+    store, ear = overheard
+    sorted_as: Any = order
+    assert len(await page(store.events, asked, order=sorted_as, limit=10)) == 10
+    for plan in plans(database, ear.finds):
+        assert not stages(plan["queryPlanner"]["winningPlan"]) & {"COLLSCAN", "SORT"}
+        assert plan["executionStats"]["totalDocsExamined"] <= 102
+
+
 async def test_a_page_by_id_reads_what_it_names(
     overheard: tuple[MongoStore, Overheard],
     database: pymongo.database.Database[dict[str, Any]],
@@ -366,6 +443,54 @@ async def test_a_page_by_id_reads_what_it_names(
     assert await page(store.events, where(_id=record.id, name="same")) == [record]
     (plan,) = plans(database, ear.finds)
     assert plan["executionStats"]["totalDocsExamined"] == 1
+
+
+# ---- questions that take too long --------------------------------------------------------------
+
+
+async def test_a_cancelled_question_ends_on_the_server_within_a_second(
+    store: MongoStore, mongo: Client
+) -> None:
+    await keep(store.events, draft())
+
+    def running() -> list[Any]:
+        operations = mongo.admin.aggregate([{"$currentOp": {}}])
+        return [one for one in operations if one.get("ns", "").endswith(".events")]
+
+    with pausing(mongo):
+        task = asyncio.ensure_future(page(store.events, where(event_type="auth.login")))
+        while not running():  # noqa: ASYNC110 - it is the server that is waited for
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with asyncio.timeout(1):
+            while running():  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+    assert len(await page(store.events)) == 1
+
+
+async def test_a_server_that_takes_too_long_is_told_apart_from_one_that_does_not_answer(
+    store: MongoStore, mongo: Client
+) -> None:
+    await keep(store.events, draft())
+    with pausing(mongo), pytest.raises(QueryTimeout):
+        await page(store.events, where(event_type="auth.login"), seconds=0.1)
+    silent = failing(mongo, "find", blockConnection=True, blockTimeMS=1_000)
+    with silent, pytest.raises(StoreUnreachable):
+        await page(store.events, where(event_type="auth.login"), seconds=0.1)
+    assert len(await page(store.events)) == 1
+
+
+@contextmanager
+def pausing(mongo: Client) -> Iterator[None]:
+    """Let the server stop in the middle of every query, until that is interrupted."""
+    point = {"configureFailPoint": "waitInFindBeforeMakingBatch"}
+    mongo.admin.command({**point, "mode": "alwaysOn", "data": {"shouldCheckForInterrupt": True}})
+    try:
+        yield
+    finally:
+        mongo.admin.command({**point, "mode": "off"})
 
 
 # ---- what is asked of the server for each write and each read ---------------------------------

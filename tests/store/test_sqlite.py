@@ -3,23 +3,50 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import random
+import resource
 import secrets
+import shutil
 import signal
+import stat
 import subprocess
 import sys
+import threading
+import time
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import apsw
 import pytest
-from asking import append, keep, page, where, whole_log
+from asking import append, either, keep, page, where, whole_log
 
-from auditlogservice.errors import OutcomeUnknown, StorageFull, StoreBroken, UnsafeSetup
-from auditlogservice.filters import MAX_TERMS, Filter, Is, Received, terms_of
+from auditlogservice.errors import (
+    OutcomeUnknown,
+    StorageFull,
+    StoreBroken,
+    StoreUnreachable,
+    UnsafeSetup,
+)
+from auditlogservice.events import EventId
+from auditlogservice.filters import (
+    EVERYTHING,
+    AnyOf,
+    Compare,
+    Contains,
+    Exists,
+    Filter,
+    Like,
+    Not,
+    Words,
+    all_of,
+)
 from auditlogservice.store.port import Appended, Replayed
-from auditlogservice.store.sqlite import open_sqlite
+from auditlogservice.store.sqlite import database, open_sqlite
 from auditlogservice.store.sqlite.database import (
     _APPLICATION_ID,
     Database,
@@ -29,6 +56,8 @@ from auditlogservice.store.sqlite.database import (
     migrate,
 )
 from auditlogservice.store.sqlite.schema import MIGRATIONS
+from auditlogservice.terms import MAX_TERMS, terms_of
+from auditlogservice.times import format_utc
 from strategies import NOON, draft, told
 
 if TYPE_CHECKING:
@@ -131,6 +160,45 @@ async def test_the_folder_is_made_and_others_may_not_look_into_it(tmp_path: Path
     await store.close()
 
 
+@pytest.mark.parametrize("existing", [False, True])
+async def test_nobody_else_can_read_the_files_whatever_the_umask(
+    path: Path, *, existing: bool
+) -> None:
+    if existing:
+        path.touch(mode=0o600)
+    before = os.umask(0)
+    try:
+        store = await open_sqlite(str(path))
+        await keep(store.events, draft())
+    finally:
+        os.umask(before)
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert modes == {"audit.db": 0o600, "audit.db-wal": 0o600, "audit.db-shm": 0o600}
+    await store.close()
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o622])
+async def test_a_database_that_others_can_read_is_refused_with_the_remedy(
+    path: Path, mode: int
+) -> None:
+    store = await open_sqlite(str(path))
+    kept = await keep(store.events, draft())
+    copy = path.with_name("copy.db")
+    for suffix in ("", "-wal"):  # what a process leaves that is killed
+        left = copy.with_name(copy.name + suffix)
+        left.write_bytes(path.with_name(path.name + suffix).read_bytes())
+        left.chmod(mode)
+    await store.close()
+    with pytest.raises(UnsafeSetup, match=f"run: chmod 600 {copy}$"):
+        await open_sqlite(str(copy))
+    copy.chmod(0o600)
+    again = await open_sqlite(str(copy))
+    assert await whole_log(again.events) == kept
+    modes = {stat.S_IMODE(file.stat().st_mode) for file in path.parent.glob("copy*")}
+    assert modes == {0o600}
+    await again.close()
+
+
 # ---- files of others ------------------------------------------------------------------------
 
 
@@ -182,7 +250,7 @@ async def test_what_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) 
 
 
 async def test_an_empty_file_becomes_a_database(path: Path) -> None:
-    path.touch()
+    path.touch(mode=0o600)
     store = await open_sqlite(str(path))
     await keep(store.events, draft())
     await store.close()
@@ -265,18 +333,28 @@ def test_a_step_that_fails_leaves_the_version_before(path: Path) -> None:
 
 # ---- plans ------------------------------------------------------------------------------------
 
+SINCE, UNTIL = (Compare("timestamp", side, format_utc(NOON)) for side in ("gte", "lt"))
 QUESTIONS: dict[str, Filter] = {
-    "everything": Filter(),
-    "since": Filter(Received(since=NOON)),
-    "until": Filter(Received(until=NOON)),
+    "everything": EVERYTHING,
+    "since": SINCE,
+    "until": UNTIL,
     "a field": where(name="n"),
     "two fields": where(name="n", user_id="alice"),
-    "alternatives": Filter(fields=(Is("name", ("n", "m")),)),
-    "a field, since": Filter(Received(since=NOON), (Is("name", ("n",)),)),
+    "alternatives": either("name", "n", "m"),
+    "a field, since": all_of(where(name="n"), SINCE),
     "an id": where(_id="f" * 24),
     "a sequence": where(sequence="3"),
     "a timestamp": where(timestamp="2026-01-31T12:00:00Z"),
     "an id and a field": where(_id="f" * 24, name="n"),
+    "a path": where(event_data__a__b="x"),
+    "a prefix": Like("name", "n*"),
+    "a number": Compare("event_data.n", "gt", "7"),
+    "a word": Words(("login",)),
+    "a phrase": Words(("login", "a"), open_end=True),
+    "something there": Exists("event_data"),
+    "not": Not(where(name="n")),
+    "contains": Contains("name", "m"),
+    "either of two kinds": AnyOf((where(name="x"), Like("event_type", "x*"))),
 }
 
 
@@ -325,7 +403,7 @@ async def test_a_question_about_fields_starts_from_their_terms(opened: SqliteSto
 
 async def test_beyond_the_last_record_there_is_nothing(opened: SqliteStore) -> None:
     await keep(opened.events, *(draft(told("n")) for _ in range(5)))
-    for asked in (Filter(), where(name="n"), where(sequence="0")):
+    for asked in (EVERYTHING, where(name="n"), where(sequence="0")):
         for beyond in (4, 5, 1_000):
             assert await page(opened.events, asked, beyond=beyond) == []
         assert await page(opened.events, asked, order="newest", beyond=0) == []
@@ -370,6 +448,63 @@ async def test_what_was_erased_is_in_no_file_any_more(path: Path, opened: Sqlite
     assert left == []
     kept = [number for number in range(200) if number not in chosen]
     assert all(mark.encode() in disk for number in kept for mark in marks[number])
+
+
+async def test_what_was_erased_has_left_every_file_when_the_answer_comes(
+    path: Path, opened: SqliteStore
+) -> None:
+    mark = secrets.token_hex(12)
+    other, record = await keep(opened.events, draft(told("other")), draft(told(mark)))
+    assert mark.encode() in _bytes_on_disk(path)
+    await opened.events.erase("acme", record.id, at=NOON, by="bob", reason=None)
+    assert mark.encode() not in _bytes_on_disk(path)
+    assert await whole_log(opened.events) == [other]
+
+
+async def test_what_a_reader_still_needed_leaves_the_files_when_it_has_done(
+    path: Path, opened: SqliteStore
+) -> None:
+    mark = secrets.token_hex(12)
+    (record,) = await keep(opened.events, draft(told(mark)))
+    reading, done = threading.Event(), threading.Event()
+
+    def read(connection: apsw.Connection) -> int:
+        connection.execute("BEGIN")
+        count = int(connection.execute("SELECT count(*) FROM records WHERE payload NOTNULL").get)
+        reading.set()
+        done.wait(5)
+        connection.execute("COMMIT")
+        return count
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        reader = tasks.create_task(_database(opened).read(read))
+        await asyncio.to_thread(reading.wait)
+        start = time.monotonic()
+        await opened.events.erase("acme", record.id, at=NOON, by="bob", reason=None)
+        assert time.monotonic() - start < 2  # nobody waits for a reader
+        assert mark.encode() in _bytes_on_disk(path)
+        done.set()
+        assert await reader == 1
+        while mark.encode() in _bytes_on_disk(path):  # noqa: ASYNC110 - another thread's work
+            await asyncio.sleep(0.01)
+
+
+async def test_what_a_killed_process_left_in_the_wal_goes_with_the_next_ones_first_call(
+    path: Path, opened: SqliteStore
+) -> None:
+    mark = secrets.token_hex(12)
+    await keep(opened.events, draft(told(mark)))
+    connection = _database(opened)._write_connection
+    assert connection
+    connection.execute("UPDATE records SET payload=NULL, erased_at=1")
+    connection.execute("DELETE FROM terms_data WHERE id > 10")  # as if erased
+    assert mark.encode() in _bytes_on_disk(path)
+    again = await open_sqlite(str(path))
+    await again.events.find("acme", EventId("0" * 24))
+    async with asyncio.timeout(10):
+        while mark.encode() in _bytes_on_disk(path):  # noqa: ASYNC110 - another thread's work
+            await asyncio.sleep(0.01)
+    await again.close()
 
 
 async def test_erasing_leaves_the_terms_of_every_other_record(opened: SqliteStore) -> None:
@@ -422,7 +557,9 @@ def _words_of(record: Record) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "error", [apsw.IOError, apsw.CorruptError, apsw.NotADBError], ids=lambda one: one.__name__
+    "error",
+    [apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.ReadOnlyError],
+    ids=lambda one: one.__name__,
 )
 async def test_the_first_sign_of_damage_ends_writing_and_not_reading(
     path: Path, opened: SqliteStore, error: type[apsw.Error]
@@ -466,6 +603,34 @@ async def test_damage_that_a_read_finds_ends_writing_too(path: Path) -> None:
     with pytest.raises(StoreBroken):
         await append(store.events, draft())
     await store.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "told_as"),
+    [
+        (apsw.SQLITE_BUSY, StoreUnreachable),
+        (apsw.SQLITE_LOCKED, StoreUnreachable),
+        (apsw.SQLITE_PROTOCOL, StoreUnreachable),
+        (apsw.SQLITE_CANTOPEN, StoreUnreachable),
+        (apsw.SQLITE_FULL, StorageFull),
+        (apsw.SQLITE_IOERR_SHMSIZE, StorageFull),  # no room for the index of the WAL
+        (apsw.SQLITE_ERROR, apsw.SQLError),
+        (apsw.SQLITE_MISUSE, apsw.MisuseError),
+        (apsw.SQLITE_CONSTRAINT, apsw.ConstraintError),
+        (apsw.SQLITE_RANGE, apsw.RangeError),
+        (apsw.SQLITE_TOOBIG, apsw.TooBigError),
+    ],
+)
+async def test_a_failure_is_told_as_what_it_is_and_a_defect_of_ours_is_told_as_one(
+    opened: SqliteStore, code: int, told_as: type[Exception]
+) -> None:
+    def fail(_: apsw.Connection) -> None:
+        raise apsw.exception_for(code)
+
+    for run in (_database(opened).write, _database(opened).read):
+        with pytest.raises(told_as):
+            await run(fail)
+    await keep(opened.events, draft())  # and none of them ends writing
 
 
 class _FailingDisk(apsw.VFS):
@@ -521,6 +686,7 @@ async def test_a_commit_that_cannot_be_synced_is_told_as_unknown_and_ends_writin
             copy.with_name(copy.name + suffix).write_bytes(
                 path.with_name(path.name + suffix).read_bytes()
             )
+            copy.with_name(copy.name + suffix).chmod(0o600)
         await store.close()
     again = await open_sqlite(str(copy))
     assert [r.fields()["name"] for r in await whole_log(again.events)][1:] in ([], ["unknown"])
@@ -559,6 +725,83 @@ async def test_a_full_disk_ends_writing_until_there_is_room_and_never_reading(
     await database.write(lambda connection: connection.pragma("max_page_count", 10**6))
     kept += await keep(opened.events, *large[stored:])
     assert await whole_log(opened.events) == kept
+
+
+async def test_a_start_on_a_full_disk_says_that_it_is_full(path: Path) -> None:
+    """After a clean stop the WAL and its index have to be made anew, and there is no room."""
+    await (await open_sqlite(str(path))).close()
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, hard))  # no file can grow any more
+    try:
+        with pytest.raises(UnsafeSetup, match="the disk is full"):
+            await open_sqlite(str(path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    await (await open_sqlite(str(path))).close()
+
+
+@dataclass
+class _Disk:
+    """What the system says of the disk, and how often it was asked."""
+
+    free: int
+    asked: int = 0
+
+    def usage(self, _: object) -> SimpleNamespace:
+        self.asked += 1
+        return SimpleNamespace(free=self.free)
+
+
+async def test_while_room_is_low_no_event_is_accepted_and_everything_else_goes_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = _Disk(free=1_000)
+    monkeypatch.setattr(shutil, "disk_usage", disk.usage)
+    monkeypatch.setattr(database, "_ROOM_SECONDS", 0.0)
+    store = await open_sqlite(str(path), min_free_bytes=1_000)
+    kept = await keep(store.events, draft(), draft())
+    await store.events.ping()
+    disk.free = 999
+    for _ in range(3):
+        with pytest.raises(StorageFull):
+            await append(store.events, draft())
+        with pytest.raises(StorageFull):
+            await store.events.ping()
+    assert await whole_log(store.events) == kept
+    # The reserve is there for these: someone must be able to sign in, and to make room.
+    assert await store.accounts.shared_secret("cursor", b"x") == b"x"
+    assert await store.events.erase("acme", kept[0].id, at=NOON, by="bob", reason=None)
+    disk.free = 1_000
+    await store.events.ping()
+    assert (await keep(store.events, draft()))[0].sequence == 2
+    await store.close()
+
+
+async def test_the_room_is_looked_at_once_a_second_at_most(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = _Disk(free=1_000)
+    monkeypatch.setattr(shutil, "disk_usage", disk.usage)
+    monkeypatch.setattr(database, "_ROOM_SECONDS", 60.0)
+    store = await open_sqlite(str(path), min_free_bytes=1_000)
+    for _ in range(20):
+        await keep(store.events, draft())
+    assert disk.asked == 1
+    await store.close()
+
+
+async def test_without_a_reserve_the_disk_may_fill_up(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = _Disk(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", disk.usage)
+    for place, reserve in ((":memory:", 1_000), (str(path), 0)):
+        store = await open_sqlite(place, min_free_bytes=reserve)
+        await keep(store.events, draft())
+        await store.close()
+    assert disk.asked == 0
 
 
 # ---- kill -9 -----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from auditlogservice.events import Record, Sequence
+from auditlogservice.events import Erasure, Record, Sequence
 from auditlogservice.store.port import Appended, KeyConflict, Replayed, Withdrawn
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _admit(submission: Submission, admission: Admission) -> tuple[Outcome, ...]:
         _judge(draft, admission.known.get(draft.id)) or _append(draft, admission)
         for draft in submission.drafts
     )
-    if not submission.atomic or not any(isinstance(one, KeyConflict) for one in outcomes):
+    if not submission.atomic or not any(map(_is_refused, outcomes)):
         return outcomes
     withdrawn = {entry.draft.id for entry in admission.entries[written:]}
     admission.heads = heads
@@ -90,9 +90,18 @@ def _admit(submission: Submission, admission: Admission) -> tuple[Outcome, ...]:
     for event_id in withdrawn:
         del admission.known[event_id]
     return tuple(
-        Withdrawn() if draft.id in withdrawn and not isinstance(outcome, KeyConflict) else outcome
+        Withdrawn() if draft.id in withdrawn and not _is_refused(outcome) else outcome
         for draft, outcome in zip(submission.drafts, outcomes, strict=True)
     )
+
+
+def _is_refused(outcome: Outcome) -> bool:
+    """Whether the draft is not kept, and never will be: another event, or one that was erased."""
+    match outcome:
+        case KeyConflict() | Replayed(Erasure()):
+            return True
+        case _:
+            return False
 
 
 def _judge(draft: Draft, known: Known | None) -> Replayed | KeyConflict | None:

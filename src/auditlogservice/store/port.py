@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence as Seq
     from datetime import datetime
 
-    from auditlogservice.access import User
+    from auditlogservice.access import Scope, User
     from auditlogservice.events import Draft, Erasure, EventId, Kept, Record, Sequence
     from auditlogservice.filters import Filter
 
@@ -58,7 +58,8 @@ Outcome: TypeAlias = Appended | Replayed | KeyConflict | Withdrawn
 class PageQuery:
     """One page of a tenant's records, in order of `sequence`, after or before a place.
 
-    `beyond` is the last sequence that was seen, None at the start; `limit` is at least 1.
+    `beyond` is the last sequence that was seen, None at the start; `limit` is at least 1. The
+    answer may take `seconds`.
     """
 
     tenant: str
@@ -66,6 +67,7 @@ class PageQuery:
     order: Literal["oldest", "newest"]
     beyond: Sequence | None
     limit: int
+    seconds: float = 10.0
 
 
 class EventStore(Protocol):
@@ -81,8 +83,8 @@ class EventStore(Protocol):
 
         Ids are unique: a keyed draft whose id is there MUST become Replayed if the fingerprints
         are equal, KeyConflict if not, also between drafts of one call, and also after erasure.
-        A submission MUST be kept whole or not at all if anything fails, and its conflicts
-        withdraw the rest of it if it is atomic.
+        A submission MUST be kept whole or not at all if anything fails. If it is atomic, a draft
+        that conflicts, or that replays what was erased, withdraws the rest of it.
 
         Raises StorageFull, StoreBroken or StoreUnreachable if nothing was kept; OutcomeUnknown
         if that cannot be told.
@@ -97,6 +99,21 @@ class EventStore(Protocol):
         """Return up to `limit` records that match, in order, from an index where there is one.
 
         Shorter than `limit` MUST mean that there are no more. Erased records are left out.
+        Raises QueryTimeout; MUST end its work in the store soon after it is cancelled.
+        """
+        ...
+
+    async def end(self, tenant: str) -> Sequence:
+        """Return the sequence that the tenant's next record will get: one more than the last.
+
+        All records before it MUST be visible to every later read.
+        """
+        ...
+
+    async def places(self, tenant: str, moments: Seq[datetime]) -> list[Sequence]:
+        """Return for each moment the first sequence whose timestamp is not before it.
+
+        That is `end` if there is none.
         """
         ...
 
@@ -131,6 +148,15 @@ class VerificationKey:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserChange:
+    """What is to be different about a user. What is None stays as it is in the store."""
+
+    password_hash: str | None = None
+    scopes: frozenset[Scope] | None = None
+    disabled: bool | None = None
+
+
 class AccountStore(Protocol):
     """Where users are kept, and what the nodes must share to trust one another's tokens."""
 
@@ -138,8 +164,12 @@ class AccountStore(Protocol):
         """Keep a new user. Raises UserExists if the name is taken, in any tenant."""
         ...
 
-    async def change_user(self, user: User) -> None:
-        """Replace the user with this id. Raises UserNotFound if it is gone."""
+    async def change_user(self, user_id: str, change: UserChange) -> User:
+        """Change what is given, in one step; return the user as it is then.
+
+        What is not given MUST be left to whoever changes it at the same time. A new password
+        MUST raise `generation` by one. Raises UserNotFound if the user is gone.
+        """
         ...
 
     async def remove_user(self, user_id: str) -> None:

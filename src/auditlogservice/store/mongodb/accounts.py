@@ -13,6 +13,7 @@ from auditlogservice.store.mongodb.documents import (
     document_of_key,
     document_of_user,
     key_of,
+    update_of_user,
     user_of,
 )
 from auditlogservice.store.mongodb.failures import reading, writing
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from auditlogservice.access import User
     from auditlogservice.store.mongodb.schema import Document
-    from auditlogservice.store.port import VerificationKey
+    from auditlogservice.store.port import UserChange, VerificationKey
 
 
 class MongoAccountStore:
@@ -45,14 +46,14 @@ class MongoAccountStore:
             except DuplicateKeyError:
                 raise UserExists(user.name) from None
 
-    async def change_user(self, user: User) -> None:
+    async def change_user(self, user_id: str, change: UserChange) -> User:
         with writing(), Patience(self._timeout).limit():
-            try:
-                done = await self._users.replace_one({"_id": user.id}, document_of_user(user))
-            except DuplicateKeyError:
-                raise UserExists(user.name) from None
-        if not done.matched_count:
-            raise UserNotFound(user.name)
+            document = await self._users.find_one_and_update(
+                {"_id": user_id}, update_of_user(change), return_document=ReturnDocument.AFTER
+            )
+        if document is None:
+            raise UserNotFound(user_id)
+        return user_of(document)
 
     async def remove_user(self, user_id: str) -> None:
         with writing(), Patience(self._timeout).limit():

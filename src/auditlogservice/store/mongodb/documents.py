@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from auditlogservice.events import Kept
     from auditlogservice.store.admission import Entry
     from auditlogservice.store.mongodb.schema import Document
+    from auditlogservice.store.port import UserChange
 
 HEAD_FIELDS = {"_id": False, "s": True, "at": True}
 WITHOUT_TERMS = {"terms": False}
@@ -106,7 +107,20 @@ def document_of_user(user: User) -> Document:
         "password_hash": user.password_hash,
         "disabled": user.disabled,
         "created_at": Int64(to_micros(user.created_at)),
+        "generation": user.generation,
     }
+
+
+def update_of_user(change: UserChange) -> Document:
+    """The update that makes this change, and touches nothing else."""
+    new: Document = {}
+    if change.password_hash is not None:
+        new["password_hash"] = change.password_hash
+    if change.scopes is not None:
+        new["scopes"] = sorted(change.scopes)
+    if change.disabled is not None:
+        new["disabled"] = change.disabled
+    return {"$set": new, "$inc": {"generation": int(change.password_hash is not None)}}
 
 
 def user_of(document: Document) -> User:
@@ -118,6 +132,7 @@ def user_of(document: Document) -> User:
         password_hash=document["password_hash"],
         disabled=document["disabled"],
         created_at=from_micros(document["created_at"]),
+        generation=document.get("generation", 0),
     )
 
 

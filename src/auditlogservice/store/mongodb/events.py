@@ -1,4 +1,4 @@
-"""The event store over MongoDB: a thin shell around `appending` and `searching`."""
+"""The event store over MongoDB: a thin shell around `appending` and `paging`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from bson import ObjectId
-from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo import ReturnDocument
 
 from auditlogservice.errors import AuditLogError, OutcomeUnknown
-from auditlogservice.filters import matches
+from auditlogservice.events import Sequence
 from auditlogservice.store.mongodb.appending import Appender, TenantLog
 from auditlogservice.store.mongodb.connection import application
 from auditlogservice.store.mongodb.documents import (
@@ -17,32 +17,23 @@ from auditlogservice.store.mongodb.documents import (
     erasing,
     erasure_of,
     kept_of,
-    record_of,
 )
 from auditlogservice.store.mongodb.failures import reading, writing
+from auditlogservice.store.mongodb.paging import Search, end_of, first_at
 from auditlogservice.store.mongodb.patience import Patience
-from auditlogservice.store.mongodb.schema import BY_ID, BY_TERM, BY_TIME, EVENTS, META
-from auditlogservice.store.mongodb.searching import (
-    Search,
-    Span,
-    received_between,
-    search_for,
-)
+from auditlogservice.store.mongodb.schema import BY_ID, EVENTS, META
 from auditlogservice.store.mongodb.stalled import StalledTransactions
+from auditlogservice.times import to_micros
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence as Seq
     from datetime import datetime
 
     from pymongo.asynchronous.database import AsyncDatabase
 
     from auditlogservice.events import Erasure, EventId, Kept, Record
-    from auditlogservice.filters import Filter
     from auditlogservice.store.mongodb.schema import Document
     from auditlogservice.store.port import Outcome, PageQuery, Submission
-
-_LARGEST_CHUNK = 500  # records asked for at once while looking for matches
-_ENOUGH_TO_COMPARE = 1_000  # index keys; beyond this, two fields count as equally common
 
 
 class MongoEventStore:
@@ -60,7 +51,7 @@ class MongoEventStore:
 
     # ---- writing --------------------------------------------------------------------
 
-    async def append(self, submissions: Sequence[Submission]) -> list[tuple[Outcome, ...]]:
+    async def append(self, submissions: Seq[Submission]) -> list[tuple[Outcome, ...]]:
         """Keep the port's promise with one transaction per tenant, tenants side by side.
 
         If some tenants' transactions were kept and others failed, no error but OutcomeUnknown
@@ -83,7 +74,7 @@ class MongoEventStore:
         return outcomes
 
     async def _append_to(
-        self, tenant: str, submissions: Sequence[Submission]
+        self, tenant: str, submissions: Seq[Submission]
     ) -> list[tuple[Outcome, ...]] | AuditLogError:
         """Return the failure instead of raising it: a raise would cancel the other tenants."""
         log = self._logs.setdefault(tenant, TenantLog(tenant))
@@ -115,72 +106,21 @@ class MongoEventStore:
         return kept_of(document) if document else None
 
     async def page(self, query: PageQuery) -> list[Record]:
-        search = search_for(query.tenant, query.where)
-        if search.is_hopeless:
-            return []
+        seconds = min(query.seconds, self._timeout)
+        return await Search(self._events, query, seconds=seconds).page()
+
+    async def end(self, tenant: str) -> Sequence:
         with reading(), Patience(self._timeout).limit():
-            span = await self._span(search, query.where)
-            span = span.beyond(query.beyond, query.order)
-            return await self._collect(await self._planned(search, span), span, query)
+            return Sequence(await end_of(self._events, tenant))
 
-    async def _collect(self, search: Search, span: Span, query: PageQuery) -> list[Record]:
-        """Read candidates in growing chunks until the page is full or nothing is left."""
-        found: list[Record] = []
-        size = min(query.limit, _LARGEST_CHUNK)
-        while True:
-            chunk = await self._chunk(search, span, query, size)
-            found += [each for each in chunk if matches(query.where, each.fields())]
-            if len(chunk) < size or len(found) >= query.limit:
-                return found[: query.limit]
-            span = span.beyond(chunk[-1].sequence, query.order)
-            size = min(2 * size, _LARGEST_CHUNK)
-
-    async def _chunk(
-        self, search: Search, span: Span, query: PageQuery, size: int
-    ) -> list[Record]:
-        found = self._events.find(
-            search.condition(span),
-            WITHOUT_TERMS,
-            sort=[("s", ASCENDING if query.order == "oldest" else DESCENDING)],
-            hint=search.hint,
-            limit=size,
-            batch_size=size,
-        )
-        return [record_of(document) async for document in found]
-
-    async def _span(self, search: Search, where: Filter) -> Span:
-        """Turn moments into sequences: in a log, time never goes back."""
-        since, until = received_between(search, where)
-        first = 0 if since is None else await self._first_at(search.tenant, since)
-        if first is None:
-            return Span(before=0)
-        end = None if until is None else await self._first_at(search.tenant, until)
-        return Span(after=first - 1) if end is None else Span(first - 1, end)
-
-    async def _first_at(self, tenant: str, micros: int) -> int | None:
-        """Return the first sequence at this moment or later; None if there is none yet."""
-        document = await self._events.find_one(
-            {"t": tenant, "at": {"$gte": micros}},
-            {"_id": False, "s": True},
-            sort=BY_TIME[1:],
-            hint=BY_TIME,
-        )
-        return int(document["s"]) if document else None
-
-    async def _planned(self, search: Search, span: Span) -> Search:
-        """Put the rarest field first, counting a little in the index."""
-        if len(search.terms) < 2 or search.hint != BY_TERM:  # noqa: PLR2004 - a choice takes two
-            return search
-        counted = [
-            (
-                await self._events.count_documents(
-                    search.condition_of(group, span), limit=_ENOUGH_TO_COMPARE, hint=BY_TERM
-                ),
-                group,
-            )
-            for group in search.terms
-        ]
-        return search.along(group for _, group in sorted(counted, key=lambda each: each[0]))
+    async def places(self, tenant: str, moments: Seq[datetime]) -> list[Sequence]:
+        """Answer as of one moment: records that are added meanwhile are left out."""
+        with reading(), Patience(self._timeout).limit():
+            end = await end_of(self._events, tenant)
+            firsts = [
+                await first_at(self._events, tenant, to_micros(moment)) for moment in moments
+            ]
+        return [Sequence(end if first is None else min(first, end)) for first in firsts]
 
     # ---- the process's life -----------------------------------------------------------
 
@@ -200,7 +140,7 @@ class MongoEventStore:
 
 
 def _all_or_raise(
-    results: Sequence[list[tuple[Outcome, ...]] | AuditLogError],
+    results: Seq[list[tuple[Outcome, ...]] | AuditLogError],
 ) -> list[list[tuple[Outcome, ...]]]:
     failures = [result for result in results if isinstance(result, AuditLogError)]
     if not failures:

@@ -21,7 +21,7 @@ from pymongo.errors import (
     WriteConcernError,
 )
 
-from auditlogservice.errors import OutcomeUnknown, StorageFull, StoreUnreachable
+from auditlogservice.errors import OutcomeUnknown, QueryTimeout, StorageFull, StoreUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +45,16 @@ def reading() -> Iterator[None]:
         yield
     except PyMongoError as error:
         raise not_kept(error) from None
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Raise QueryTimeout if the server says that the time is up, else what `reading` does."""
+    with reading():
+        try:
+            yield
+        except ExecutionTimeout:
+            raise QueryTimeout from None
 
 
 @contextmanager

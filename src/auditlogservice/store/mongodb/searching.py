@@ -1,155 +1,147 @@
-"""A filter as MongoDB can serve it: bounds on the sequence, and terms to look up. Pure.
+"""What is asked of MongoDB for a filter: conditions, and ways along the index of terms. Pure.
 
-Each value of a caller becomes a BSON value beside an operator written here; none becomes an
-operator. What this finds are candidates: `filters.matches` decides.
+Each text of a caller becomes a BSON value beside an operator written here; none becomes an
+operator or a pattern. What this finds are candidates: `filters.matches` decides.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from bson import Int64, ObjectId
+from bson import Int64
 
-from auditlogservice.events import parse_event_id
-from auditlogservice.filters import candidates, leaf_equals
-from auditlogservice.store.mongodb.schema import BY_ID, BY_SEQUENCE, BY_TERM
-from auditlogservice.times import format_utc, parse_rfc3339, to_micros
+from auditlogservice.terms import Asked, Both, Either, Span, Start, Term
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Literal
+    from collections.abc import Iterator
 
-    from auditlogservice.filters import Filter, Is
-    from auditlogservice.store.mongodb.schema import Document, Keys
+    from auditlogservice.store.mongodb.schema import Document
 
-Terms: TypeAlias = tuple[str, ...]
+Order: TypeAlias = Literal["oldest", "newest"]
 
-_END = 2**63 - 1  # no record has it: the last sequence that could be is one less
+_MERGED = 50  # terms that the server can merge in order of sequence; it sorts where it cannot
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """The sequences after one place and before another, both left out."""
+class Stretch:
+    """The sequences from `low` to `high`, both included: none if `high` is less than `low`."""
 
-    after: int = -1
-    before: int = _END
+    low: int = 0
+    high: int = 2**63 - 1
 
-    def within(self, other: Span) -> Span:
-        return Span(max(self.after, other.after), min(self.before, other.before))
+    def __bool__(self) -> bool:
+        return self.low <= self.high
 
-    def beyond(self, place: int | None, order: Literal["oldest", "newest"]) -> Span:
+    @property
+    def rows(self) -> int:
+        return max(0, self.high - self.low + 1)
+
+    def beyond(self, place: int, order: Order) -> Stretch:
         """Return what is left when reading in this order has come to this place."""
-        if place is None:
-            return self
-        return self.within(Span(after=place) if order == "oldest" else Span(before=place))
+        if order == "oldest":
+            return Stretch(max(self.low, place + 1), self.high)
+        return Stretch(self.low, min(self.high, place - 1))
+
+    def first(self, rows: int, order: Order) -> Stretch:
+        """Return the first so many sequences in this order."""
+        if order == "oldest":
+            return Stretch(self.low, min(self.high, self.low + rows - 1))
+        return Stretch(max(self.low, self.high - rows + 1), self.high)
+
+    def last(self, order: Order) -> int:
+        """Return the sequence that is read last in this order."""
+        return self.high if order == "oldest" else self.low
 
     def condition(self) -> Document:
-        return {"$gt": Int64(self.after), "$lt": Int64(self.before)}
+        return {"$gte": Int64(self.low), "$lte": Int64(self.high)}
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
-    """What to ask for. `terms` has a group per field, the one to walk along first."""
+class Way:
+    """Places in the index of terms: every candidate lies at one of them, or at several."""
 
-    tenant: str
-    terms: tuple[Terms, ...]
-    ids: frozenset[str] | None  # None: any
-    sequences: frozenset[int] | None
-    micros: frozenset[int] | None
+    terms: frozenset[str] = frozenset()
+    ranges: tuple[Start | Span, ...] = ()
 
     @property
-    def is_hopeless(self) -> bool:
-        """Whether no record can match, because a field is asked to be what it never is."""
-        return any(
-            pins is not None and not pins for pins in (self.ids, self.sequences, self.micros)
-        )
+    def is_in_order(self) -> bool:
+        """Whether the server finds the first candidates without looking at all of them."""
+        return not self.ranges and len(self.terms) <= _MERGED
 
-    @property
-    def hint(self) -> Keys:
-        """The index to walk. Told, not left to the planner, which would race them and guess."""
-        if self.ids is not None:
-            return BY_ID
-        if self.sequences is not None or not self.terms:
-            return BY_SEQUENCE
-        return BY_TERM
-
-    def condition(self, span: Span) -> Document:
-        asked: Document = {
-            "t": self.tenant,
-            "s": span.condition(),
-            "gone": {"$exists": False},
-        }
-        if self.terms:  # the planner walks along the first group that it meets
-            asked["$and"] = [{"terms": {"$in": list(group)}} for group in self.terms]
-        if self.ids is not None:
-            asked["_id"] = {"$in": [ObjectId(one) for one in sorted(self.ids)]}
-        if self.sequences is not None:
-            asked["s"]["$in"] = [Int64(one) for one in sorted(self.sequences)]
-        return asked
-
-    def condition_of(self, group: Terms, span: Span) -> Document:
-        """Return the question how many records one group finds, answered by the index alone."""
-        return {"t": self.tenant, "terms": {"$in": list(group)}, "s": span.condition()}
-
-    def along(self, terms: Iterable[Terms]) -> Search:
-        """Return the same search with its groups in this order."""
-        return replace(self, terms=tuple(terms))
+    def conditions(self) -> Iterator[Document]:
+        """Yield questions that one part of the index each answers; together they are the way."""
+        if self.terms:
+            yield {"terms": {"$in": sorted(self.terms)}}
+        for each in self.ranges:
+            yield _within(each)
 
 
-def search_for(tenant: str, where: Filter) -> Search:
-    return Search(
-        tenant=tenant,
-        terms=tuple(filter(None, map(candidates, where.fields))),
-        ids=_pins(where.fields, "_id", _id_of),
-        sequences=_pins(where.fields, "sequence", _sequence_of),
-        micros=_pins(where.fields, "timestamp", _micros_of),
-    )
+def ways(asked: Asked) -> list[Way]:
+    """Return all ways on which every candidate lies."""
+    match asked:
+        case Both(parts):
+            return [way for part in parts for way in ways(part)]
+        case Either((first, *others)):
+            # "(a and b) or c" is "(a or c) and (b or c)".
+            rest = [_shortest(ways(other)) for other in others]
+            return [_joined([way, *rest]) for way in ways(first)]
+        case Term(text):
+            return [Way(frozenset({text}))]
+        case Start() | Span():
+            return [Way(ranges=(asked,))]
+        case _:
+            raise AssertionError
 
 
-def received_between(search: Search, where: Filter) -> tuple[int | None, int | None]:
-    """Return the first moment that is asked for and the first after it, in microseconds."""
-    since, until = where.received.since, where.received.until
-    starts = [] if since is None else [to_micros(since)]
-    ends = [] if until is None else [to_micros(until)]
-    if search.micros:
-        starts.append(min(search.micros))
-        ends.append(max(search.micros) + 1)
-    return max(starts, default=None), min(ends, default=None)
+def _shortest(all_ways: list[Way]) -> Way:
+    return min(all_ways, key=lambda way: (len(way.ranges), len(way.terms)))
 
 
-# ---- fields that are columns ------------------------------------------------------
+def _joined(all_ways: list[Way]) -> Way:
+    ranges = dict.fromkeys(each for way in all_ways for each in way.ranges)
+    return Way(frozenset[str]().union(*(way.terms for way in all_ways)), tuple(ranges))
 
 
-def _pins(
-    fields: Iterable[Is], path: str, read: Callable[[str], Any | None]
-) -> frozenset[Any] | None:
-    """Return the values that the column may have; None if nothing is asked of it."""
-    pins = [
-        frozenset(value for text in field.texts if (value := read(text)) is not None)
-        for field in fields
-        if field.path == path
-    ]
-    return frozenset.intersection(*pins) if pins else None
+def condition_of(asked: Asked) -> Document:
+    """Return what the terms of every candidate must be."""
+    match asked:
+        case Term(text):
+            return {"terms": text}
+        case Start() | Span():
+            return _within(asked)
+        case Both(parts):
+            return {"$and": [condition_of(part) for part in parts]}
+        case Either(parts):
+            return {"$or": [condition_of(part) for part in parts]}
 
 
-def _id_of(text: str) -> str | None:
-    return text if parse_event_id(text) == text else None
+def only_checked(condition: Document) -> Document:
+    """Return the same condition, in a form that the planner looks for in no index.
+
+    It can follow one condition on `terms` along the index, and this must not be the one.
+    """
+    return {"$nor": [{"$nor": [condition]}]}
 
 
-def _sequence_of(text: str) -> int | None:
-    """Return the sequence that the text spells, as `matches` understands it: also `3.0`."""
-    for read in (int, float):
-        with suppress(ValueError, OverflowError):
-            number = int(read(text))
-            if 0 <= number < _END and leaf_equals(number, text):
-                return number
-    return None
+def _within(asked: Start | Span) -> Document:
+    # One and the same term must be on both sides of the range.
+    match asked:
+        case Span(low, high):
+            return {"terms": {"$elemMatch": {"$gte": low, "$lte": high}}}
+        case Start(text):
+            after = _after(text)
+            return {"terms": {"$elemMatch": {"$gte": text} | ({"$lt": after} if after else {})}}
 
 
-def _micros_of(text: str) -> int | None:
-    with suppress(ValueError):
-        moment = parse_rfc3339(text)
-        return to_micros(moment) if format_utc(moment) == text else None
-    return None
+def _after(start: str) -> str:
+    """Return the first text that is after all that start so, in code points; empty if none is."""
+    kept = start.rstrip(chr(sys.maxunicode))
+    if not kept:
+        return ""
+    following = ord(kept[-1]) + 1
+    return kept[:-1] + chr(_AFTER_SURROGATES if following == _FIRST_SURROGATE else following)
+
+
+_FIRST_SURROGATE, _AFTER_SURROGATES = 0xD800, 0xE000  # what UTF-8 has no bytes for

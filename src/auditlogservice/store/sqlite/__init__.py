@@ -21,8 +21,11 @@ class SqliteStore:
         await self.events.close()
 
 
-async def open_sqlite(path: str) -> SqliteStore:
-    """Open the file at `path`, or make it. Raises UnsafeSetup if it cannot be used safely."""
-    database = Database(path)
+async def open_sqlite(path: str, *, min_free_bytes: int = 0) -> SqliteStore:
+    """Open the file at `path`, or make it. Raises UnsafeSetup if it cannot be used safely.
+
+    With fewer bytes than `min_free_bytes` left on the disk, no event is accepted.
+    """
+    database = Database(path, min_free_bytes=min_free_bytes)
     await database.open(MIGRATIONS)
     return SqliteStore(SqliteEventStore(database), SqliteAccountStore(database))

@@ -12,11 +12,13 @@ from auditlogservice.store.port import VerificationKey
 from auditlogservice.times import from_micros, to_micros
 
 if TYPE_CHECKING:
+    from auditlogservice.store.port import UserChange
     from auditlogservice.store.sqlite.database import Database
 
 T = TypeVar("T")
 
-_USER = "SELECT id, name, tenant, scopes, password_hash, disabled, created_at FROM users"
+_COLUMNS = "id, name, tenant, scopes, password_hash, disabled, created_at, generation"
+_USER = f"SELECT {_COLUMNS} FROM users"
 
 
 class SqliteAccountStore:
@@ -27,7 +29,8 @@ class SqliteAccountStore:
         def work(connection: apsw.Connection) -> None:
             try:
                 connection.execute(
-                    "INSERT INTO users VALUES (:id, :name, :tenant, :scopes, :hash, :off, :at)",
+                    f"INSERT INTO users ({_COLUMNS})"
+                    " VALUES (:id, :name, :tenant, :scopes, :hash, :off, :at, :generation)",
                     _columns(user),
                 )
             except apsw.ConstraintError:
@@ -35,21 +38,32 @@ class SqliteAccountStore:
 
         await self._database.write(work)
 
-    async def change_user(self, user: User) -> None:
-        await self._change(
-            "UPDATE users SET name=:name, tenant=:tenant, scopes=:scopes, password_hash=:hash,"
-            " disabled=:off, created_at=:at WHERE id=:id",
-            _columns(user),
-        )
+    async def change_user(self, user_id: str, change: UserChange) -> User:
+        values = {
+            "id": user_id,
+            "hash": change.password_hash,
+            "scopes": None if change.scopes is None else format_scopes(change.scopes),
+            "off": None if change.disabled is None else int(change.disabled),
+        }
+
+        def work(connection: apsw.Connection) -> User:
+            row = connection.execute(
+                "UPDATE users SET scopes=coalesce(:scopes, scopes), disabled=coalesce(:off,"
+                " disabled), password_hash=coalesce(:hash, password_hash),"
+                f" generation=generation + (:hash IS NOT NULL) WHERE id=:id RETURNING {_COLUMNS}",
+                values,
+            ).fetchone()
+            if row is None:
+                raise UserNotFound(user_id)
+            return _user(row)
+
+        return await self._database.write(work)
 
     async def remove_user(self, user_id: str) -> None:
-        await self._change("DELETE FROM users WHERE id=:id", {"id": user_id})
-
-    async def _change(self, statement: str, columns: dict[str, str | int]) -> None:
         def work(connection: apsw.Connection) -> None:
-            connection.execute(statement, columns)
+            connection.execute("DELETE FROM users WHERE id=?", (user_id,))
             if not connection.changes():
-                raise UserNotFound(str(columns.get("name", columns["id"])))
+                raise UserNotFound(user_id)
 
         await self._database.write(work)
 
@@ -112,11 +126,12 @@ def _columns(user: User) -> dict[str, str | int]:
         "hash": user.password_hash,
         "off": int(user.disabled),
         "at": to_micros(user.created_at),
+        "generation": user.generation,
     }
 
 
 def _user(row: tuple[Any, ...]) -> User:
-    user_id, name, tenant, scopes, password_hash, disabled, created_at = row
+    user_id, name, tenant, scopes, password_hash, disabled, created_at, generation = row
     return User(
         id=user_id,
         name=name,
@@ -125,4 +140,5 @@ def _user(row: tuple[Any, ...]) -> User:
         password_hash=password_hash,
         disabled=bool(disabled),
         created_at=from_micros(created_at),
+        generation=generation,
     )

@@ -3,22 +3,28 @@
 One thread writes and a few read, each with a connection of its own (APSW); WAL lets them run side
 by side. A transaction is on disk when `write` returns: `synchronous=FULL` syncs the WAL at each
 commit, and the pragmas are read back at start, since a wrong one would fail silently.
+
+The files can be read by their owner only: they hold everyone's events, and password hashes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
+import shutil
+import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import apsw
 
 from auditlogservice.errors import (
-    AuditLogError,
     OutcomeUnknown,
+    QueryTimeout,
     StorageFull,
     StoreBroken,
     StoreUnreachable,
@@ -26,14 +32,23 @@ from auditlogservice.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from auditlogservice.errors import Unavailable
 
 T = TypeVar("T")
 
 MEMORY = ":memory:"
 _READERS = 4
+_STEPS_BETWEEN_LOOKS = 5_000  # of SQLite's virtual machine: less than a millisecond
 _BUSY_MS = 5_000  # how long to wait for another process that writes
+_ROOM_SECONDS = 1.0  # between two looks at the disk
+_OTHERS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 _APPLICATION_ID = 0x41554454  # "AUDT": tells our file from any other SQLite database
+
+# Read-only is damage: someone has moved the file away, or its disk was mounted anew.
+_DAMAGE = (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.ReadOnlyError)
+_BUSY = (apsw.BusyError, apsw.LockedError, apsw.ProtocolError, apsw.CantOpenError)
 
 # The WAL-reset bug of SQLite before 3.51.3 can lose commits that were reported as durable.
 _OLDEST_SAFE_SQLITE = (3, 51, 3)
@@ -42,13 +57,22 @@ _OLDEST_SAFE_SQLITE = (3, 51, 3)
 class Database:
     """The file, open. `write` and `read` run a function on a connection, in a thread.
 
+    `min_free_bytes` of the disk are kept from events, 0 for none: what else is written, and what
+    is erased, needs some room to the end. It is a number of bytes and no share of the disk: 5 %
+    of a large one is more than most logs will ever take.
+
     After the first error that says the disk or the file is damaged, writing is off for good: what
     could not be synced once may not be trusted later. Only a restart, which checks, lifts this.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, min_free_bytes: int = 0) -> None:
         self._path = path
+        self._min_free_bytes = 0 if path == MEMORY else min_free_bytes
+        self._has_room = True
+        self._next_look = 0.0
         self._broken = False
+        # Whether the WAL may hold what was erased; a process that was killed may have left some.
+        self._residue = path != MEMORY
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-write")
         self._write_connection: apsw.Connection | None = None
         # In memory there is one connection, so one thread; a file has readers of its own.
@@ -73,13 +97,34 @@ class Database:
                 Path(self._path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             connection = _connect(self._path)
             migrate(connection, migrations)
+            if self._readers is not self._writer:
+                for _ in range(_READERS):
+                    self._idle.put(_connect(self._path))
         except (apsw.Error, OSError) as error:
-            raise UnsafeSetup(f"cannot use {self._path} as the database: {error}") from error
+            why = "the disk is full" if _is_full(error) else error
+            raise UnsafeSetup(f"cannot use {self._path} as the database: {why}") from error
         self._write_connection = connection
-        if self._readers is self._writer:
-            return
-        for _ in range(_READERS):
-            self._idle.put(_connect(self._path))
+
+    async def append(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Do as `write` does, but raise StorageFull while room is low: for what comes in."""
+
+        def work_with_room(connection: apsw.Connection) -> T:
+            self._require_room()
+            return work(connection)
+
+        return await self.write(work_with_room)
+
+    async def erase(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Do as `write` does, and take what is erased out of the WAL too.
+
+        That is done when this returns, unless a reader still needs it; then, when it has ended.
+        """
+
+        def work_and_tell(connection: apsw.Connection) -> T:
+            self._residue = True
+            return work(connection)
+
+        return await self.write(work_and_tell)
 
     async def write(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run `work` in one transaction; when this returns, it is on disk."""
@@ -94,50 +139,90 @@ class Database:
         committing = False
         try:
             # IMMEDIATE: what `work` reads stays true until it commits, whoever else has the file.
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            with _transaction(connection, "IMMEDIATE"):
                 result = work(connection)
                 committing = True
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
         except apsw.Error as error:
             told = self._told(error)
+            if told is None:
+                raise
             if committing and isinstance(told, StoreBroken):
                 # Not synced, but perhaps written: the next start may find it in the WAL.
                 told = OutcomeUnknown()
             raise told from error
+        if self._residue:
+            self._wipe_wal()
         return result
 
-    async def read(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Run `work` on a connection that sees every transaction committed before."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+    def _require_room(self) -> None:
+        now = time.monotonic()
+        if self._min_free_bytes and now >= self._next_look:
+            free = shutil.disk_usage(Path(self._path).parent).free
+            self._has_room = free >= self._min_free_bytes
+            self._next_look = now + _ROOM_SECONDS
+        if not self._has_room:
+            raise StorageFull
 
-    def _read(self, work: Callable[[apsw.Connection], T]) -> T:
+    def _wipe_wal(self) -> None:
+        """Fold the WAL into the file and empty it, unless a reader needs it: no wait for those."""
+        connection = self._write_connection
+        if connection is None or self._broken or not self._residue:
+            return
+        connection.set_busy_timeout(0)
+        try:
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self._residue = False
+        except apsw.Error as error:  # the next write, or the end of a read, tries again
+            if self._told(error) is None:
+                raise
+        finally:
+            connection.set_busy_timeout(_BUSY_MS)
+
+    async def read(self, work: Callable[[apsw.Connection], T], watch: Watch | None = None) -> T:
+        """Run `work` on a connection that sees every transaction committed before.
+
+        With a watch, statements are broken off when its time is up (QueryTimeout), and when the
+        task that waits here is cancelled.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._readers, self._read, work, watch)
+        finally:
+            if watch is not None:
+                watch.give_up()
+
+    def _read(self, work: Callable[[apsw.Connection], T], watch: Watch | None) -> T:
         shared = self._readers is self._writer
         connection = self._write_connection if shared else self._idle.get()
         if connection is None:
             raise StoreUnreachable
         try:
+            if watch is not None:
+                watch.check()  # it may have waited for its turn for too long
+                connection.set_progress_handler(watch.is_over, _STEPS_BETWEEN_LOOKS)
             return work(connection)
+        except apsw.InterruptError:
+            raise QueryTimeout from None
         except apsw.Error as error:
-            raise self._told(error) from error
+            told = self._told(error)
+            if told is None:
+                raise
+            raise told from error
         finally:
+            connection.set_progress_handler(None)
             if not shared:
                 self._idle.put(connection)
+                if self._residue:
+                    self._writer.submit(self._wipe_wal)
 
-    def _told(self, error: apsw.Error) -> AuditLogError:
-        """SQLite's error in our words; damage latches."""
-        match error:
-            case apsw.FullError():
-                return StorageFull()
-            case apsw.IOError() | apsw.CorruptError() | apsw.NotADBError():
-                self._broken = True
-                return StoreBroken()
-            case _:
-                return StoreUnreachable()
+    def _told(self, error: apsw.Error) -> Unavailable | None:
+        """SQLite's error in our words; damage latches. None if it is a defect of this program."""
+        if _is_full(error):
+            return StorageFull()
+        if isinstance(error, _DAMAGE):
+            self._broken = True
+            return StoreBroken()
+        return StoreUnreachable() if isinstance(error, _BUSY) else None
 
     async def close(self) -> None:
         """Wait for what runs, then close. The last connection folds the WAL into the file."""
@@ -152,6 +237,25 @@ class Database:
         self._writer.shutdown()
 
 
+class Watch:
+    """How long a read may go on. Looked at by SQLite itself, every few thousand steps."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def is_over(self) -> bool:
+        return time.monotonic() > self._end
+
+    def check(self) -> None:
+        """Raise QueryTimeout if the time is up."""
+        if self.is_over():
+            raise QueryTimeout
+
+    def give_up(self) -> None:
+        """Let the time be up now: nobody waits for the answer any more."""
+        self._end = 0.0
+
+
 def check_sqlite_version(version: str) -> None:
     """Raise UnsafeSetup if this SQLite can lose what it said was committed."""
     if tuple(map(int, version.split("."))) < _OLDEST_SAFE_SQLITE:
@@ -162,9 +266,25 @@ def check_sqlite_version(version: str) -> None:
 
 
 def _connect(path: str) -> apsw.Connection:
+    if path != MEMORY:
+        # Before SQLite makes it, which would ask the umask. It gives the WAL the mode of the file.
+        # Never opened here if it is there: closing it would take the locks of this process away.
+        with suppress(FileExistsError):
+            Path(path).touch(mode=stat.S_IRUSR | stat.S_IWUSR, exist_ok=False)
     connection = apsw.Connection(path)
+    try:
+        _prepare(connection, path)
+    except BaseException:
+        connection.close()  # which takes the WAL away too
+        raise
+    return connection
+
+
+def _prepare(connection: apsw.Connection, path: str) -> None:
     connection.set_busy_timeout(_BUSY_MS)
     _refuse_foreign(connection)  # first of all: to switch to WAL changes the file
+    if path != MEMORY:
+        _refuse_exposed(path)
     # One statement a call: execute() runs several lazily, and might stop after the first.
     wanted = {"synchronous": 2, "foreign_keys": 1, "secure_delete": 1, "trusted_schema": 0}
     if path != MEMORY:
@@ -173,7 +293,6 @@ def _connect(path: str) -> apsw.Connection:
         connection.pragma(name, value)
         _expect(connection.pragma(name) == value, f"{name}={value}")
     connection.pragma("temp_store", 2)
-    return connection
 
 
 def _switch_to_wal(connection: apsw.Connection) -> bool:
@@ -197,11 +316,41 @@ def _expect(holds: bool, setting: str) -> None:  # noqa: FBT001 - an assertion's
 def _refuse_foreign(connection: apsw.Connection) -> None:
     """Raise UnsafeSetup if the file belongs to another program. Writes nothing."""
     # One transaction: else another process might migrate between two of the questions.
-    with connection:
+    with _transaction(connection, "DEFERRED"):
         owner, version = connection.pragma("application_id"), connection.pragma("user_version")
         tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
     if owner != _APPLICATION_ID and (owner or version or tables):
         raise UnsafeSetup("this file is a database of another program; choose another path")
+
+
+def _refuse_exposed(path: str) -> None:
+    """Raise UnsafeSetup if anyone but the owner can read or write the file.
+
+    A WAL that was made with its mode goes when the connection is closed, as it then is.
+    """
+    if os.name == "posix" and Path(path).stat().st_mode & _OTHERS:
+        raise UnsafeSetup(f"others may read {path}; run: chmod 600 {path}")
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether there was no room, also if it was the WAL's index that could not grow."""
+    return isinstance(error, apsw.FullError) or (
+        isinstance(error, apsw.IOError)
+        and getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+    )
+
+
+@contextmanager
+def _transaction(connection: apsw.Connection, kind: str) -> Iterator[None]:
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # After some errors SQLite has rolled back already; to do it again would hide the error.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def migrate(connection: apsw.Connection, migrations: Sequence[str]) -> None:
@@ -217,19 +366,13 @@ def migrate(connection: apsw.Connection, migrations: Sequence[str]) -> None:
             "it was written by a newer version; install that one"
         )
     for number in range(version, len(migrations)):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with _transaction(connection, "IMMEDIATE"):
             # Another process may have done this step while we waited for the lock.
             if connection.pragma("user_version") == number:
                 for statement in _statements(migrations[number]):
                     connection.execute(statement)
                 connection.pragma("application_id", _APPLICATION_ID)
                 connection.pragma("user_version", number + 1)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
 
 
 def _statements(script: str) -> list[str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from auditlogservice import filters
 from auditlogservice.events import (
     Erasure,
     EventId,
@@ -12,31 +11,25 @@ from auditlogservice.events import (
     Kept,
     Record,
     Sequence,
-    parse_event_id,
 )
 from auditlogservice.store.admission import Head, Known, admit, keyed_ids
-from auditlogservice.times import from_micros, parse_rfc3339, to_micros
+from auditlogservice.store.sqlite.database import Watch
+from auditlogservice.store.sqlite.searching import Search, first_at, word
+from auditlogservice.terms import terms_of
+from auditlogservice.times import from_micros, to_micros
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from collections.abc import Sequence as Seq
     from datetime import datetime
 
     import apsw
 
-    from auditlogservice.filters import Filter
     from auditlogservice.store.admission import Admission, Entry
     from auditlogservice.store.port import Outcome, PageQuery, Submission
     from auditlogservice.store.sqlite.database import Database
 
-Value: TypeAlias = "int | bytes | str"
-
 _KEPT = "SELECT id, sequence, payload, erased_at, erased_by, erased_why"
-_CHUNK = 100  # rows looked at in one go, at least, while a page is filled
-
-# What the tokenizer would split at, and the quote of its query language. Index and query pass
-# through the same table; that two texts may become one only adds candidates.
-_WORD = str.maketrans({chr(code): "~" for code in (*range(33), 34, 39, 127)})
 
 
 class SqliteEventStore:
@@ -52,7 +45,7 @@ class SqliteEventStore:
             _insert(connection, numbers, admission)
             return admission.outcomes
 
-        return await self._database.write(work)
+        return await self._database.append(work)
 
     async def find(self, tenant: str, event_id: EventId) -> Kept | None:
         def work(connection: apsw.Connection) -> Kept | None:
@@ -69,7 +62,31 @@ class SqliteEventStore:
             number = connection.execute(
                 "SELECT number FROM tenants WHERE name=?", (query.tenant,)
             ).get
-            return [] if number is None else _page(connection, number, query)
+            return [] if number is None else Search(connection, number, query, watch).page()
+
+        watch = Watch(query.seconds)
+        return await self._database.read(work, watch)
+
+    async def end(self, tenant: str) -> Sequence:
+        def work(connection: apsw.Connection) -> Sequence:
+            row = connection.execute(
+                "SELECT next_sequence FROM tenants WHERE name=?", (tenant,)
+            ).fetchone()
+            return Sequence(row[0] if row else 0)
+
+        return await self._database.read(work)
+
+    async def places(self, tenant: str, moments: Seq[datetime]) -> list[Sequence]:
+        def work(connection: apsw.Connection) -> list[Sequence]:
+            row = connection.execute(
+                "SELECT number, next_sequence FROM tenants WHERE name=?", (tenant,)
+            ).fetchone()
+            if row is None:
+                return [Sequence(0)] * len(moments)
+            return [
+                Sequence(first_at(connection, row[0], to_micros(moment), row[1]))
+                for moment in moments
+            ]
 
         return await self._database.read(work)
 
@@ -91,7 +108,7 @@ class SqliteEventStore:
             # An index without content is told what to forget: the words that went in.
             connection.execute(
                 "INSERT INTO terms (terms, rowid, words) VALUES ('delete', ?, ?)",
-                (place, _words(number, filters.terms_of(kept.fields()))),
+                (place, _words(number, terms_of(kept.fields()))),
             )
             connection.execute(
                 "UPDATE records SET payload=NULL, erased_at=?, erased_by=?, erased_why=?"
@@ -102,11 +119,11 @@ class SqliteEventStore:
                 id=kept.id, sequence=kept.sequence, erased_at=at, erased_by=by, reason=reason
             )
 
-        return await self._database.write(work)
+        return await self._database.erase(work)
 
     async def ping(self) -> None:
         # BEGIN IMMEDIATE takes the write lock: enough to know that writing is possible.
-        await self._database.write(lambda connection: connection.execute("SELECT 1").get)
+        await self._database.append(lambda connection: connection.execute("SELECT 1").get)
 
     async def close(self) -> None:
         await self._database.close()
@@ -188,138 +205,10 @@ def _columns(tenant: int, entry: Entry) -> tuple[bytes, int, int, int, bytes, by
 
 
 def _words(tenant: int, terms: Iterable[str]) -> str:
-    return " ".join(_word(tenant, term) for term in terms)
-
-
-def _word(tenant: int, term: str) -> str:
-    """One word of the index; the tenant is part of it, so that no query meets another's rows."""
-    return f"{tenant}:{term.translate(_WORD)}"
+    return " ".join(word(tenant, term) for term in terms)
 
 
 # ---- reading ------------------------------------------------------------------
-
-
-def _page(connection: apsw.Connection, tenant: int, query: PageQuery) -> list[Record]:
-    """Fill the page chunk by chunk, until it is full or the candidates are exhausted."""
-    found: list[Record] = []
-    low, high = _bounds(connection, tenant, query)
-    while len(found) < query.limit and low <= high:
-        rows = list(connection.execute(*_candidates(connection, tenant, query, low, high)))
-        for event_id, sequence, payload in rows:
-            record = Record(
-                id=EventId(event_id.hex()), sequence=Sequence(sequence), payload=payload
-            )
-            # Without fields the bounds have decided already.
-            if not query.where.fields or filters.matches(query.where, record.fields()):
-                found.append(record)
-        if len(rows) < _chunk(query):
-            break
-        last = rows[-1][1]
-        low, high = (low, last - 1) if query.order == "newest" else (last + 1, high)
-    return found[: query.limit]
-
-
-def _chunk(query: PageQuery) -> int:
-    return max(_CHUNK, query.limit)
-
-
-def _bounds(connection: apsw.Connection, tenant: int, query: PageQuery) -> tuple[int, int]:
-    """The first and the last sequence that can be on the page."""
-    high = connection.execute(
-        "SELECT next_sequence - 1 FROM tenants WHERE number=?", (tenant,)
-    ).get
-    low = 0
-    if query.beyond is not None and query.order == "newest":
-        high = min(high, query.beyond - 1)
-    elif query.beyond is not None:
-        low = query.beyond + 1
-    received = query.where.received
-    if received.since:
-        low = max(low, _first_since(connection, tenant, received.since, otherwise=high + 1))
-    if received.until:
-        high = min(high, _first_since(connection, tenant, received.until, otherwise=high + 1) - 1)
-    return low, high
-
-
-def _first_since(
-    connection: apsw.Connection, tenant: int, moment: datetime, *, otherwise: int
-) -> int:
-    row = connection.execute(
-        "SELECT sequence FROM records WHERE tenant=? AND timestamp>=?"
-        " ORDER BY timestamp, row LIMIT 1",
-        (tenant, to_micros(moment)),
-    ).fetchone()
-    return row[0] if row else otherwise
-
-
-def _candidates(
-    connection: apsw.Connection, tenant: int, query: PageQuery, low: int, high: int
-) -> tuple[str, tuple[Value, ...]]:
-    """The statement for the next chunk: by the index of terms if a field is in it."""
-    way = "DESC" if query.order == "newest" else "ASC"
-    columns, values = _column_conditions(query.where)
-    groups = [group for field in query.where.fields if (group := filters.candidates(field))]
-    if not groups:
-        statement = (
-            "SELECT id, sequence, payload FROM records"
-            " WHERE tenant=? AND sequence BETWEEN ? AND ? AND payload IS NOT NULL"
-            f"{columns} ORDER BY sequence {way} LIMIT {_chunk(query)}"
-        )
-        return statement, (tenant, low, high, *values)
-    words = " AND ".join(
-        "(" + " OR ".join(f'"{_word(tenant, term)}"' for term in group) + ")" for group in groups
-    )
-    statement = (
-        "SELECT id, sequence, payload FROM terms JOIN records ON row = terms.rowid"
-        " WHERE terms MATCH ? AND terms.rowid BETWEEN ? AND ? AND payload IS NOT NULL"
-        f"{columns} ORDER BY terms.rowid {way} LIMIT {_chunk(query)}"
-    )
-    rows = (_row(connection, tenant, low), _row(connection, tenant, high))
-    return statement, (words, *rows, *values)
-
-
-def _row(connection: apsw.Connection, tenant: int, sequence: int) -> int:
-    """The row with this sequence, which is one of the log."""
-    row: int = connection.execute(
-        "SELECT row FROM records WHERE tenant=? AND sequence=?", (tenant, sequence)
-    ).get
-    return row
-
-
-def _column_conditions(where: Filter) -> tuple[str, list[Value]]:
-    """Conditions on the fields that have a column of their own instead of terms."""
-    sql, values = "", list[Value]()
-    for field in where.fields:
-        if field.path not in _COLUMNS:
-            continue
-        column, read = _COLUMNS[field.path]
-        wanted = [value for text in field.texts if (value := read(text)) is not None]
-        sql += f" AND {column} IN ({', '.join('?' * len(wanted))})"
-        values += wanted
-    return sql, values
-
-
-def _id_value(text: str) -> bytes | None:
-    event_id = parse_event_id(text)
-    return bytes.fromhex(event_id) if event_id else None
-
-
-def _sequence_value(text: str) -> int | None:
-    return int(float(text)) if filters.is_number(text) and abs(float(text)) < 2**63 else None
-
-
-def _timestamp_value(text: str) -> int | None:
-    try:
-        return to_micros(parse_rfc3339(text))
-    except ValueError:
-        return None
-
-
-_COLUMNS: dict[str, tuple[str, Callable[[str], Value | None]]] = {
-    "_id": ("id", _id_value),
-    "sequence": ("sequence", _sequence_value),
-    "timestamp": ("timestamp", _timestamp_value),
-}
 
 
 def _kept(

@@ -47,7 +47,8 @@ CREATE TABLE users (
   scopes TEXT NOT NULL,
   password_hash TEXT NOT NULL,
   disabled INTEGER NOT NULL,
-  created_at INTEGER NOT NULL
+  created_at INTEGER NOT NULL,
+  generation INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE token_keys (
   id TEXT PRIMARY KEY,

@@ -1,0 +1,288 @@
+"""Pages of records that match: the index of terms proposes rows, `filters.matches` decides.
+
+Every text of a caller is a bound value. In the query language of FTS5 it stands between quotes,
+and a quote cannot be in it, since `word` leaves none.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from auditlogservice.events import EventId, Record, Sequence
+from auditlogservice.filters import matches
+from auditlogservice.terms import (
+    Both,
+    Either,
+    Span,
+    Start,
+    Term,
+    asked_by,
+    bounds_of,
+    is_only_bounds,
+    starts_of,
+    terms_of,
+)
+
+if TYPE_CHECKING:
+    import apsw
+
+    from auditlogservice.store.port import PageQuery
+    from auditlogservice.store.sqlite.database import Watch
+    from auditlogservice.terms import Asked
+
+_PROBED = 200  # rows looked at in order before a coarse question goes to the index
+_SAMPLE = 20  # of these, to learn how common their terms are
+_FREQUENT = 15  # if one row in so many matches, the next ones are found sooner in order
+_BROAD = 4  # if one row in so many has it, a coarse part of a question is left to `matches`
+_FEW = 2_000  # rows that are looked at one by one, without a second thought
+
+# What the tokenizer would split at, and the quote of its query language. Index and query pass
+# through the same table; that two texts may become one only adds candidates.
+_WORD = str.maketrans({chr(code): "~" for code in (*range(33), 34, 39, 127)})
+
+_BY_SEQUENCE = (
+    "SELECT sequence, id, payload FROM records WHERE tenant=? AND sequence BETWEEN ? AND ?"
+)
+_BY_TERM = (
+    "SELECT sequence, id, payload FROM terms JOIN records ON row = terms.rowid"
+    " WHERE terms MATCH ? AND terms.rowid BETWEEN ? AND ?"
+)
+_BY_ID = "SELECT sequence, id, payload FROM records WHERE id=? AND tenant=?"
+
+
+def word(tenant: int, term: str) -> str:
+    """One word of the index; the tenant is part of it, so that no query meets another's rows."""
+    return f"{tenant}:{term.translate(_WORD)}"
+
+
+class Search:
+    """One question of one tenant, on one connection."""
+
+    def __init__(
+        self, connection: apsw.Connection, tenant: int, query: PageQuery, watch: Watch
+    ) -> None:
+        self._connection = connection
+        self._tenant = tenant
+        self._query = query
+        self._watch = watch
+        self._bounds = bounds_of(query.where)
+        # Where only bounds are asked for, the rows between them match.
+        self._decided = is_only_bounds(query.where)
+        self._found: list[Record] = []
+
+    def page(self) -> list[Record]:
+        if self._bounds.ids is not None:
+            self._look_up_ids()
+            return self._found
+        low, high = self._sequences()
+        asked = asked_by(self._query.where)
+        if asked is None:
+            self._look(self._in_order(low, high))
+        elif not _is_coarse(asked):
+            self._look(self._with_terms(low, high, asked))
+        else:
+            self._probe(low, high, asked)
+        return self._found
+
+    # ---- looking ---------------------------------------------------------------------
+
+    def _probe(self, low: int, high: int, asked: Asked) -> None:
+        """Look at the next rows in order; go to the index if too few of them match.
+
+        Many terms start alike, and FTS5 gathers the rows of all before it gives the first. What
+        is frequent is found sooner without it.
+        """
+        seen = self._look(self._in_order(low, high), _PROBED)
+        if len(seen) < _PROBED or len(self._found) == self._query.limit:
+            return
+        if self._is_backwards:
+            high = seen[-1].sequence - 1
+        else:
+            low = seen[-1].sequence + 1
+        sample = [terms_of(record.fields()) for record in seen[:: _PROBED // _SAMPLE]]
+        narrowed = self._narrowed(asked, sample)
+        if narrowed is None or len(self._found) * _FREQUENT >= len(seen):
+            self._look(self._in_order(low, high))
+        else:
+            self._look(self._with_terms(low, high, narrowed))
+
+    def _narrowed(self, asked: Asked, sample: list[tuple[str, ...]]) -> Asked | None:
+        """Leave out what costs FTS5 more than it saves; None if that is everything."""
+        parts = _conjuncts(asked)
+        exact = [part for part in parts if not _is_coarse(part)]
+        if exact and self._are_few(joined := _joined(exact)):
+            return joined
+        telling = [part for part in parts if _is_coarse(part) and not _is_broad(part, sample)]
+        if exact or telling:
+            return _joined([*exact, *telling])
+        # Each part may be broad, and all of them together not: a number between two others.
+        return None if _is_broad(asked, sample) else asked
+
+    def _look(self, rows: apsw.Cursor, most: int | None = None) -> list[Record]:
+        """Take in what matches, until the page is full; return the first rows that were seen."""
+        seen: list[Record] = []
+        with closing(rows):
+            for sequence, event_id, payload in rows:
+                record = self._take(sequence, event_id, payload)
+                if most is not None:
+                    seen.append(record)
+                if len(self._found) == self._query.limit or len(seen) == most:
+                    break
+        return seen
+
+    def _in_order(self, low: int, high: int) -> apsw.Cursor:
+        return self._connection.execute(
+            f"{_BY_SEQUENCE} ORDER BY sequence {self._way}", (self._tenant, low, high)
+        )
+
+    def _with_terms(self, low: int, high: int, asked: Asked) -> apsw.Cursor:
+        rows = (self._row(low), self._row(high)) if low <= high else (0, -1)
+        return self._connection.execute(
+            f"{_BY_TERM} ORDER BY terms.rowid {self._way}",
+            (_expression(self._tenant, asked), *rows),
+        )
+
+    def _are_few(self, asked: Asked) -> bool:
+        rows = self._connection.execute(
+            f"SELECT 1 FROM terms WHERE terms MATCH ? LIMIT {_FEW}",
+            (_expression(self._tenant, asked),),
+        )
+        return sum(1 for _ in rows) < _FEW
+
+    def _take(self, sequence: int, event_id: bytes, payload: bytes | None) -> Record:
+        self._watch.check()
+        record = Record(
+            id=EventId(event_id.hex()), sequence=Sequence(sequence), payload=payload or b"{}"
+        )
+        if payload is not None and (self._decided or matches(self._query.where, record.fields())):
+            self._found.append(record)
+        return record
+
+    @property
+    def _is_backwards(self) -> bool:
+        return self._query.order == "newest"
+
+    @property
+    def _way(self) -> str:
+        return "DESC" if self._is_backwards else "ASC"
+
+    # ---- where to look ---------------------------------------------------------------
+
+    def _look_up_ids(self) -> None:
+        found = [
+            row
+            for event_id in self._bounds.ids or ()
+            for row in self._connection.execute(_BY_ID, (bytes.fromhex(event_id), self._tenant))
+        ]
+        low, high = self._sequences()
+        for row in sorted(found, reverse=self._is_backwards):
+            if low <= row[0] <= high and len(self._found) < self._query.limit:
+                self._take(*row)
+
+    def _sequences(self) -> tuple[int, int]:
+        """The first and the last sequence that can be on the page."""
+        (end,) = self._connection.execute(
+            "SELECT next_sequence FROM tenants WHERE number=?", (self._tenant,)
+        ).fetchone() or (0,)
+        lows, highs = [0], [end - 1]
+        if self._query.beyond is not None:
+            (highs if self._is_backwards else lows).append(
+                self._query.beyond + (-1 if self._is_backwards else 1)
+            )
+        bounds = self._bounds
+        lows += [
+            each for each in (bounds.first, self._place(bounds.since, end)) if each is not None
+        ]
+        if bounds.last is not None:
+            highs.append(bounds.last)
+        if bounds.until is not None:
+            highs.append(first_at(self._connection, self._tenant, bounds.until + 1, end) - 1)
+        return max(lows), min(highs)
+
+    def _place(self, micros: int | None, end: int) -> int | None:
+        return None if micros is None else first_at(self._connection, self._tenant, micros, end)
+
+    def _row(self, sequence: int) -> int:
+        """The row with this sequence, which is one of the log."""
+        row: int = self._connection.execute(
+            "SELECT row FROM records WHERE tenant=? AND sequence=?", (self._tenant, sequence)
+        ).get
+        return row
+
+
+def first_at(connection: apsw.Connection, tenant: int, micros: int, end: int) -> int:
+    """Return the first sequence whose timestamp is not before this one; `end` if there is none."""
+    row = connection.execute(
+        "SELECT sequence FROM records WHERE tenant=? AND timestamp>=?"
+        " ORDER BY timestamp, row LIMIT 1",
+        (tenant, micros),
+    ).fetchone()
+    return row[0] if row else end
+
+
+# ---- the query language of FTS5 ----------------------------------------------------------
+
+
+def _expression(tenant: int, asked: Asked) -> str:
+    match asked:
+        case Term(text):
+            return f'"{word(tenant, text)}"'
+        case Start(text):
+            return f'"{word(tenant, text)}" *'
+        case Span():
+            return " OR ".join(f'"{word(tenant, text)}" *' for text in starts_of(asked))
+        case Both(parts):
+            return " AND ".join(f"({_expression(tenant, part)})" for part in parts)
+        case Either(parts):
+            return " OR ".join(f"({_expression(tenant, part)})" for part in parts)
+
+
+def _is_coarse(asked: Asked) -> bool:
+    """Whether the question may take in many terms."""
+    match asked:
+        case Term():
+            return False
+        case Start() | Span():
+            return True
+        case Both(parts) | Either(parts):
+            return any(map(_is_coarse, parts))
+
+
+# ---- how common something is -------------------------------------------------------------
+
+
+def _conjuncts(asked: Asked) -> list[Asked]:
+    """Return questions of which each takes in every candidate."""
+    match asked:
+        case Both(parts):
+            return [each for part in parts for each in _conjuncts(part)]
+        case Either((first, *others)) if isinstance(first, Both):
+            # "(a and b) or c" is "(a or c) and (b or c)".
+            return [Either((part, *others)) for part in _conjuncts(first)]
+        case _:
+            return [asked]
+
+
+def _joined(parts: list[Asked]) -> Asked:
+    return parts[0] if len(parts) == 1 else Both(tuple(parts))
+
+
+def _is_broad(asked: Asked, sample: list[tuple[str, ...]]) -> bool:
+    """Whether so many records are candidates that the index is no help."""
+    return sum(_takes_in(asked, terms) for terms in sample) * _BROAD >= len(sample)
+
+
+def _takes_in(asked: Asked, terms: tuple[str, ...]) -> bool:
+    """Whether a record with these terms is a candidate."""
+    match asked:
+        case Term(text):
+            return text in terms
+        case Start(text):
+            return any(term.startswith(text) for term in terms)
+        case Span(low, high):
+            return any(low <= term <= high for term in terms)
+        case Both(parts):
+            return all(_takes_in(part, terms) for part in parts)
+        case Either(parts):
+            return any(_takes_in(part, terms) for part in parts)
