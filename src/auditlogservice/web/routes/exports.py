@@ -1,0 +1,122 @@
+"""Exports: all that matches as one file, streamed, with one page in memory at a time.
+
+An answer is complete, or its connection is broken off: what can be wrong from the start is a
+problem, and what fails later leaves the answer without its end, which every HTTP client notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from auditlogservice.events import Sequence
+from auditlogservice.ledger.follower import START
+from auditlogservice.ledger.formats.known import FORMATS
+from auditlogservice.web.authn import Exporter
+from auditlogservice.web.documents import parameter, problems
+from auditlogservice.web.patience import send_chunk, while_connected
+from auditlogservice.web.questions import Parameters, take_filter
+from auditlogservice.web.routes.lists import FILTERS
+from auditlogservice.web.services import services
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from auditlogservice.ledger.exporter import Export
+    from auditlogservice.ledger.formats.encoding import Encoder
+
+router = APIRouter(tags=["exports"])
+
+MAX_STALL = 60.0  # seconds that a reader may keep a write waiting before it is dropped
+_LAST = 2**63 - 2
+
+
+@router.get(
+    "/events/export",
+    summary="Export events",
+    responses={
+        200: {
+            "description": "The file. It is complete if the answer has an end",
+            "content": {
+                media: {"schema": {"type": "string"}}
+                for media in sorted({each.media_type for each in FORMATS.values()})
+            },
+            "headers": {
+                "Auditlog-Snapshot-End": {
+                    "description": "The first sequence that is not in the file, matching or not: "
+                    "what to give as `after`, less one, to get what came in since.",
+                    "schema": {"type": "integer", "format": "int64", "minimum": 0},
+                },
+                "Content-Disposition": {
+                    "description": "A name for the file.",
+                    "schema": {"type": "string"},
+                },
+            },
+        },
+        **problems(400, 401, 403, 422, 503),
+    },
+    openapi_extra={
+        "parameters": [
+            parameter(
+                "format",
+                {"type": "string", "enum": list(FORMATS), "default": "ndjson"},
+                "What the file looks like.",
+            ),
+            parameter(
+                "after",
+                {"type": "integer", "minimum": START, "default": START},
+                "Only what comes after this sequence: how a broken export goes on.",
+            ),
+            *FILTERS,
+        ]
+    },
+)
+async def export_events(request: Request, caller: Exporter) -> Response:
+    """Every record that matches and was kept when the export began, oldest first."""
+    parameters = Parameters.read(request.scope["query_string"])
+    name = parameters.choice("format", FORMATS, default="ndjson")
+    after = parameters.number("after", default=START, low=START, high=_LAST)
+    where = take_filter(parameters, now=services(request).clock())
+    parameters.done()
+    form = FORMATS[name]
+    encoder = await asyncio.to_thread(form.encoder)
+    export = await while_connected(
+        request, services(request).exporter.start(caller, where, after=Sequence(after))
+    )
+    file = f"audit-{caller.tenant}-{after + 1}-{export.end}.{form.suffix}"
+    headers = {
+        "Auditlog-Snapshot-End": str(export.end),
+        "Content-Disposition": f'attachment; filename="{file}"',
+        "Content-Type": form.media_type,
+    }
+    return _Download(export, encoder, headers)
+
+
+class _Download(Response):
+    """The answer to an export: read on only as fast as the reader takes it in."""
+
+    def __init__(self, export: Export, encoder: Encoder, headers: dict[str, str]) -> None:
+        super().__init__(headers=headers)
+        del self.headers["content-length"]
+        self._export = export
+        self._encoder = encoder
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await while_connected(Request(scope, receive), self._run(send))
+
+    async def _run(self, send: Send) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        await _write(send, self._encoder.start())
+        async for page in self._export.pages:
+            # Encoding takes time that others would have to wait for.
+            await _write(send, await asyncio.to_thread(self._encoder.add, page))
+        await _write(send, await asyncio.to_thread(self._encoder.finish))
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _write(send: Send, chunk: bytes) -> None:
+    await send_chunk(send, chunk, seconds=MAX_STALL)
