@@ -90,7 +90,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
         url = f"sqlite:///{tmp_path / 'audit.db'}"
     else:
         url = request.getfixturevalue("mongodb_url")
-    return Settings(store=url, data_dir=tmp_path / "node")
+    return Settings(store=url, data_dir=tmp_path / "node", min_free_bytes=0)
 
 
 @pytest.fixture

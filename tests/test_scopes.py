@@ -41,8 +41,8 @@ def test_who_has_no_scope_may_do_nothing(needed: Scope) -> None:
         Principal(user_id="1", name="a", tenant="t", scopes=frozenset()).require(needed)
 
 
-def test_a_new_user_does_not_manage_users_unless_told_so() -> None:
-    assert set(Scope) - DEFAULT_SCOPES == {Scope.USERS_MANAGE}
+def test_a_new_user_neither_exports_nor_manages_users_unless_told_so() -> None:
+    assert set(Scope) - DEFAULT_SCOPES == {Scope.EVENTS_EXPORT, Scope.USERS_MANAGE}
 
 
 @given(scope_sets)
@@ -52,7 +52,7 @@ def test_scopes_that_are_written_can_be_read(scopes: frozenset[Scope]) -> None:
 
 def test_a_set_of_scopes_has_one_spelling() -> None:
     spelled = {format_scopes(order) for order in permutations(Scope)}
-    assert spelled == {"events:write events:read events:delete users:manage"}
+    assert spelled == {"events:write events:read events:export events:delete users:manage"}
     assert not format_scopes([])
 
 

@@ -19,11 +19,13 @@ class Scope(StrEnum):
 
     EVENTS_WRITE = "events:write"
     EVENTS_READ = "events:read"
+    EVENTS_EXPORT = "events:export"
     EVENTS_DELETE = "events:delete"
     USERS_MANAGE = "users:manage"
 
 
-# What `users add` gives when told nothing: the rights that every user of the old service had.
+# What `users add` gives when told nothing: the rights that every user of the old service had,
+# which could not take everything home in one go.
 DEFAULT_SCOPES = frozenset({Scope.EVENTS_WRITE, Scope.EVENTS_READ, Scope.EVENTS_DELETE})
 DEFAULT_TENANT = "default"
 
@@ -33,7 +35,10 @@ _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """Someone, or something, that may sign in. `id` outlives no removal: names can be reused."""
+    """Someone, or something, that may sign in. `id` outlives no removal: names can be reused.
+
+    `generation` counts the passwords: a token is good for the one that it was issued under.
+    """
 
     id: str
     name: str
@@ -42,6 +47,7 @@ class User:
     password_hash: str
     disabled: bool
     created_at: datetime
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

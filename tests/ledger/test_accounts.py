@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -196,11 +196,37 @@ async def test_what_is_not_given_stays_as_it_is(world: World) -> None:
         ({"disabled": True}, replace(user, disabled=True)),
         ({"scopes": frozenset(Scope)}, replace(user, scopes=frozenset(Scope))),
         ({"scopes": frozenset()}, replace(user, scopes=frozenset())),
-        ({"password": other}, replace(user, password_hash=f"hash of {other}")),
+        ({"password": other}, replace(user, password_hash=f"hash of {other}", generation=1)),
     ):
         changed = await world.accounts.change(user, **change)
         assert changed == expected
         assert await world.accounts.user("alice") == expected
+        await world.accounts.remove(user)
+        await world.store.accounts.add_user(user)
+
+
+@pytest.mark.parametrize(
+    "slow",
+    [{"password": "another password"}, {"scopes": frozenset(Scope)}],
+    ids=lambda change: next(iter(change)),
+)
+async def test_a_change_does_not_undo_what_is_changed_meanwhile(
+    world: World, slow: dict[str, Any]
+) -> None:
+    """Both have read the user; hashing takes its time, and a disable is done in between."""
+    user = await world.accounts.add("alice", GOOD, scopes=SCOPES)
+    hashed = world.passwords.hash
+
+    async def hash_slowly(password: str) -> str:
+        await world.accounts.change(user, disabled=True)
+        return await hashed(password)
+
+    world.passwords.hash = hash_slowly  # type: ignore[method-assign]
+    if "password" not in slow:
+        await world.accounts.change(user, disabled=True)
+    changed = await world.accounts.change(user, **slow)
+    assert changed.disabled
+    assert (await world.accounts.user("alice")).disabled
 
 
 async def test_a_user_who_is_enabled_again_comes_in_again(world: World) -> None:

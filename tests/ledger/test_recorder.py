@@ -23,7 +23,7 @@ from auditlogservice.errors import (
     Unavailable,
 )
 from auditlogservice.events import Record, Sequence, read_event
-from auditlogservice.filters import Filter
+from auditlogservice.filters import EVERYTHING
 from auditlogservice.ledger.recorder import MAX_GROUP_BYTES, MAX_GROUP_EVENTS, Recorder
 from auditlogservice.store.port import Appended, PageQuery, Replayed, Submission
 from auditlogservice.store.sqlite import open_sqlite
@@ -76,7 +76,7 @@ class FakeStore:
     async def _unused(self, *_: Any, **__: Any) -> NoReturn:
         raise AssertionError("the recorder only appends")
 
-    find = page = erase = ping = close = _unused
+    find = page = end = places = erase = ping = close = _unused
 
 
 @dataclass
@@ -110,6 +110,7 @@ def _recorder(
         clock=lambda: NOON,
         entropy=lambda length: b"\xab" * length,
         gauge=gauge or FakeGauge(),
+        on_commit=lambda: None,
         max_queued_events=events,
         max_queued_bytes=size,
     )
@@ -291,7 +292,7 @@ async def test_more_events_than_the_queue_holds_are_refused_and_not_kept() -> No
 
 async def test_more_bytes_than_the_queue_holds_are_refused_and_not_kept() -> None:
     store = FakeStore()
-    size = len(draft(told("x" * 10)).body)
+    size = draft(told("x" * 10)).weight
     recorder = _recorder(store, size=2 * size)
     async with _running(recorder) as callers:
         callers.create_task(recorder.record(_one("a" * 10)))
@@ -327,7 +328,8 @@ async def test_a_batch_larger_than_the_queue_fits_if_the_queue_is_empty(
 async def test_what_is_written_or_failed_makes_room(error: Exception | None) -> None:
     store = FakeStore(fail=_raise(error, "old") if error else lambda _: None)
     store.gate.set()
-    recorder = _recorder(store, events=2, size=500)
+    # Room for two of the new ones, but not beside one of the old.
+    recorder = _recorder(store, events=2, size=2 * draft(told("new")).weight)
     async with _running(recorder) as callers:
         for _ in range(10):
             await _refusal(recorder, _one("old", source="x" * 300))
@@ -508,7 +510,7 @@ async def test_when_the_writer_is_cancelled_nobody_waits_for_ever() -> None:
 
 async def _whole_log(store: EventStore) -> list[Record]:
     records = await store.page(
-        PageQuery(tenant="acme", where=Filter(), order="oldest", beyond=None, limit=1_000)
+        PageQuery(tenant="acme", where=EVERYTHING, order="oldest", beyond=None, limit=1_000)
     )
     assert [record.sequence for record in records] == list(range(len(records)))
     return records

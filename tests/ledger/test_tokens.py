@@ -26,7 +26,7 @@ from auditlogservice.ledger.tokens import (
     USER_FRESHNESS,
     Tokens,
 )
-from auditlogservice.store.port import VerificationKey
+from auditlogservice.store.port import UserChange, VerificationKey
 from auditlogservice.store.sqlite import open_sqlite
 from strategies import NOON
 
@@ -75,6 +75,7 @@ class Watched:
         self.most = max(self.most, self.running)
         try:
             if self.broken:
+                await self.release.wait()
                 raise StoreUnreachable
             found = await self.store.keys()
             self.answered.set()
@@ -163,10 +164,11 @@ async def test_a_token_is_a_jwt_of_rfc_9068_signed_with_ed25519(world: World) ->
         "aud": "auditlogservice",
         "sub": "id of alice",
         "client_id": "alice",
-        "scope": "events:write events:read events:delete users:manage",
+        "scope": "events:write events:read events:export events:delete users:manage",
         "iat": int(NOON.timestamp()),
         "exp": int((NOON + HOUR).timestamp()),
         "jti": "ab" * 16,
+        "generation": 0,
     }
 
 
@@ -240,8 +242,8 @@ async def test_a_key_is_published_once_a_day_and_not_with_every_token(world: Wor
 async def test_a_token_has_those_of_the_wanted_scopes_that_its_user_has(
     world: World, wanted: frozenset[Scope] | None, given: set[Scope]
 ) -> None:
-    user = replace(world.user, scopes=ALL - {Scope.EVENTS_DELETE})
-    await world.store.accounts.change_user(user)
+    change = UserChange(scopes=ALL - {Scope.EVENTS_DELETE})
+    user = await world.store.accounts.change_user(world.user.id, change)
     node = world.node()
     token = await node.issue(user, wanted)
     assert token.scopes == given
@@ -254,7 +256,7 @@ async def test_a_scope_that_is_taken_away_is_gone_from_every_token(world: World)
     for node in nodes:
         assert (await node.check(token)).scopes == ALL
     left = frozenset({Scope.EVENTS_READ})
-    await world.store.accounts.change_user(replace(world.user, scopes=left))
+    await world.store.accounts.change_user(world.user.id, UserChange(scopes=left))
     world.clock.now += USER_FRESHNESS
     for node in nodes:
         assert (await node.check(token)).scopes == left
@@ -271,7 +273,11 @@ async def test_a_scope_that_is_given_later_is_not_in_an_older_token(world: World
 
 
 async def _disable(accounts: AccountStore, user: User) -> None:
-    await accounts.change_user(replace(user, disabled=True))
+    await accounts.change_user(user.id, UserChange(disabled=True))
+
+
+async def _give_a_new_password(accounts: AccountStore, user: User) -> None:
+    await accounts.change_user(user.id, UserChange(password_hash="another hash"))
 
 
 async def _remove(accounts: AccountStore, user: User) -> None:
@@ -283,7 +289,7 @@ async def _recreate(accounts: AccountStore, user: User) -> None:
     await accounts.add_user(replace(user, id="another id"))
 
 
-@pytest.mark.parametrize("go", [_disable, _remove, _recreate])
+@pytest.mark.parametrize("go", [_disable, _remove, _recreate, _give_a_new_password])
 async def test_who_is_gone_is_out_on_every_node_within_the_promised_time(
     world: World, go: Callable[[AccountStore, User], Any]
 ) -> None:
@@ -294,6 +300,27 @@ async def test_who_is_gone_is_out_on_every_node_within_the_promised_time(
     await go(world.store.accounts, world.user)
     world.clock.now += USER_FRESHNESS
     assert [await _is_good(node, token) for node in nodes] == [False, False]
+
+
+async def test_a_token_under_the_new_password_is_good_at_once_where_the_old_one_is_remembered(
+    world: World,
+) -> None:
+    nodes = world.node(), world.node()
+    old = (await nodes[0].issue(world.user)).text
+    for node in nodes:
+        assert await _is_good(node, old)
+    user = await world.store.accounts.change_user(world.user.id, UserChange(password_hash="new"))
+    new = (await nodes[0].issue(user)).text
+    assert [await _is_good(node, new) for node in nodes] == [True, True]
+    assert [await _is_good(node, old) for node in nodes] == [False, False]
+
+
+async def test_who_signed_in_with_the_old_password_while_it_was_changed_gets_nothing_of_it(
+    world: World,
+) -> None:
+    """The old password was right when it was looked at; the token comes after the change."""
+    await _give_a_new_password(world.store.accounts, world.user)
+    assert not await _is_good(world.node(), (await world.node().issue(world.user)).text)
 
 
 def test_who_is_gone_is_out_within_a_second() -> None:
@@ -418,6 +445,52 @@ async def test_a_flood_of_unknown_keys_asks_the_store_one_question_at_a_time(wor
     assert store.asked <= 2
 
 
+async def test_while_the_store_is_out_one_question_fails_for_all_who_wait_for_it(
+    world: World,
+) -> None:
+    """Each question takes as long as the store's time limit: one after the other is too slow."""
+    store = Watched(world.store.accounts)
+    node = world.node(store=store)
+    good = (await node.issue(world.user)).text
+    assert await _is_good(node, good)
+    other = (await node.issue(world.user, ALL - {Scope.EVENTS_READ})).text
+    tokens = [await _unknown(world, number) for number in range(50)]
+    store.broken = True
+    store.release.clear()
+    asked = store.asked
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        waiting = [tasks.create_task(_outcome(node, token)) for token in tokens]
+        await asyncio.sleep(0.01)
+        for token in (good, other):  # other was never seen, but its key was
+            assert await _is_good(node, token)
+        store.release.set()
+    assert [task.result() for task in waiting] == [StoreUnreachable] * 50
+    assert store.asked == asked + 1
+
+
+async def test_who_hangs_up_while_asking_leaves_the_question_to_the_next(world: World) -> None:
+    store = Watched(world.store.accounts)
+    one, other = world.node(), world.node(store=store)
+    token = (await one.issue(world.user)).text
+    store.release.clear()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(_is_good(other, token))
+        await store.answered.wait()
+        second = tasks.create_task(_is_good(other, token))
+        await asyncio.sleep(0)
+        first.cancel()
+        store.release.set()
+    assert second.result()
+
+
+async def _outcome(node: Tokens, token: str) -> type[Exception] | None:
+    try:
+        await node.check(token)
+    except (NotAuthenticated, StoreUnreachable) as error:
+        return type(error)
+    return None
+
+
 async def test_a_good_token_is_not_held_up_by_unknown_keys_for_good(world: World) -> None:
     store = Watched(world.store.accounts)
     node = world.node(store=store)
@@ -501,6 +574,7 @@ NO_TEXTS: list[Any] = [None, 5, True, [], {}]
 NO_MOMENTS: list[Any] = [
     "", None, True, [], {}, 1e300, 10**30, float("inf"), -float("inf"), float("nan"),
 ]  # fmt: skip
+NO_GENERATIONS: list[Any] = [1, -1, 10**30, 0.0, "0", "\ud800", False, *NO_TEXTS]
 PAST = int((NOON - SECOND).timestamp())
 
 FORGED: dict[str, Callable[[Forger], str | list[str]]] = {
@@ -617,7 +691,18 @@ FORGED: dict[str, Callable[[Forger], str | list[str]]] = {
         claims=_json(f.claims).replace(b"%d" % f.claims["exp"], b"9" * 2_000)
     ),
     "sub of nobody": lambda f: [
-        f.sign(claims=f.with_claims(sub=sub)) for sub in ("nobody", "alice", "", *NO_TEXTS)
+        f.sign(claims=f.with_claims(sub=sub))
+        for sub in ("nobody", "alice", "", "\ud800", "id of alice\udfff", "\0", *NO_TEXTS)
+    ],
+    "another generation, or none": lambda f: [
+        f.sign(claims=f.without_claim("generation")),
+        *(
+            f.sign(claims=f.with_claims(generation=generation))
+            for generation in NO_GENERATIONS
+        ),
+    ],
+    "lone surrogates": lambda f: [
+        f.sign(claims=f.with_claims(**{name: "\ud800"})) for name in ("iss", "aud", "exp")
     ],
     "jti that is empty": lambda f: [f.sign(claims=f.with_claims(jti=jti)) for jti in ("", None)],
     "scope that is no text": lambda f: [

@@ -186,6 +186,7 @@ async def test_hostile_values_are_kept_exactly_and_found_literally(
         assert answer.json() == [record]
 
 
+A_FIELD = b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\n+2AA-\r\n--x--\r\n'
 A_FILE = (
     b'--x\r\nContent-Disposition: form-data; name="username"; filename="f"\r\n\r\na\r\n--x--\r\n'
 )
@@ -210,6 +211,9 @@ A_FILE = (
         (b"no boundary", "multipart/form-data", 400, "malformed"),
         (b"--x\r\nbroken", "multipart/form-data; boundary=x", 400, "invalid_request"),
         (A_FILE, "multipart/form-data; boundary=x", 400, "malformed"),
+        (A_FIELD, "multipart/form-data; boundary=x; charset=utf-7", 415, "unsupported-media"),
+        (A_FIELD, "multipart/form-data; boundary=x; charset=unicode_escape", 415,
+         "unsupported-media"),
     ],
 )  # fmt: skip
 async def test_bad_token_forms_are_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zstandard
 
+from auditlogservice.errors import StoreUnreachable
 from running import EVENT
 
 if TYPE_CHECKING:
@@ -185,3 +187,64 @@ async def test_ten_thousand_events_fit_one_batch(api: Api) -> None:
     assert len(answer.json()["successful"]) == 10_000
     newest = await api.listed(user, "?sort=-timestamp&limit=1")
     assert newest[0]["sequence"] == 9_999
+
+
+async def test_an_erased_event_refuses_the_whole_of_an_atomic_batch(api: Api) -> None:
+    user = await api.add("alice")
+    erased = {**EVENT, "idempotency_key": "erased"}
+    (made,) = (await post(api, user, array([erased]))).json()["successful"]
+    await api.http.delete(f"/events/{made['_id']}", headers=user)
+    for _ in range(2):
+        answer = await post(api, user, array([erased, EVENT]), "?atomic=true")
+        assert answer.status_code == 422
+        assert [each["code"] for each in answer.json()["failed"]] == ["event-erased"]
+    assert await api.listed(user) == []
+
+
+async def test_a_batch_with_more_values_than_a_transaction_can_index_is_kept(api: Api) -> None:
+    user = await api.add("alice")
+    wide = {**EVENT, "event_data": {f"key number {n}": n for n in range(300)}}
+    events = [{**wide, "name": f"e{n}"} for n in range(100)]
+    answer = await post(api, user, array(events))
+    assert [each["sequence"] for each in answer.json()["successful"]] == list(range(100))
+    together = await post(api, user, array(events * 2), "?atomic=true")
+    assert (together.status_code, together.json()["code"]) == (413, "too-large")
+
+
+async def test_an_event_that_the_store_cannot_take_now_fails_with_its_reason(
+    memory_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await memory_api.add("alice")
+    record, calls = memory_api.services.recorder.record, 0
+
+    async def sometimes(submission: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise StoreUnreachable
+        return await record(submission)
+
+    monkeypatch.setattr(memory_api.services.recorder, "record", sometimes)
+    result = (await post(memory_api, user, array([EVENT] * 1_200))).json()
+    assert {each["code"] for each in result["failed"]} == {"store-unreachable"}
+    assert [each["index"] for each in result["failed"]] == list(range(500, 1_000))
+    assert len(result["successful"]) == 700
+    calls = 1
+    answer = await post(memory_api, user, array([EVENT]))
+    assert (answer.status_code, answer.json()["code"]) == (503, "store-unreachable")
+
+
+async def test_a_large_batch_does_not_keep_others_waiting(memory_api: Api) -> None:
+    user = await memory_api.add("alice")
+    events = [{**EVENT, "event_data": {"a": list(range(30_000))}}] * 30
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as tasks:
+        batch = tasks.create_task(post(memory_api, user, array(events)))
+        turns, longest = 0, 0.0
+        while not batch.done():
+            start = loop.time()
+            await asyncio.sleep(0.001)
+            longest, turns = max(longest, loop.time() - start), turns + 1
+    assert len(batch.result().json()["successful"]) == 30
+    assert turns > 20  # not one turn before and one after
+    assert longest < 2.0

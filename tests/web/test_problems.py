@@ -75,6 +75,24 @@ async def test_errors_of_the_framework_take_the_same_form(
     assert {"title", "detail"} <= problem.keys()
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/events", "GET, POST"),
+        ("PUT", "/events/", "GET, POST"),
+        ("POST", "/events/0", "GET, DELETE"),
+        ("PUT", "/users/bob", "GET, PATCH, DELETE"),
+        ("GET", "/token", "POST"),
+        ("POST", "/openapi.json", "GET, HEAD"),
+    ],
+)
+async def test_allow_lists_all_methods_of_the_address(
+    memory_api: Api, method: str, path: str, allowed: str
+) -> None:
+    answer = await memory_api.http.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
 async def test_a_defect_tells_nothing_of_its_inside(
     memory_api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from auditlogservice.access import (
@@ -15,6 +14,7 @@ from auditlogservice.access import (
 )
 from auditlogservice.errors import InvalidGrant, UserExists, UserNotFound
 from auditlogservice.ledger.passwords import check_password
+from auditlogservice.store.port import UserChange
 
 if TYPE_CHECKING:
     from auditlogservice.ledger.clock import Clock, Entropy
@@ -93,16 +93,18 @@ class Accounts:
         scopes: frozenset[Scope] | None = None,
         disabled: bool | None = None,
     ) -> User:
-        """Change what is given, in one write; return the user as it is now."""
+        """Change what is given, in one write; return the user as it is now.
+
+        Only what is given is written: hashing takes its time, and what others change meanwhile
+        must stay changed.
+        """
+        password_hash = None
         if password is not None:
             check_password(password)
-            user = replace(user, password_hash=await self._passwords.hash(password))
-        if scopes is not None:
-            user = replace(user, scopes=scopes)
-        if disabled is not None:
-            user = replace(user, disabled=disabled)
-        await self._store.change_user(user)
-        return user
+            password_hash = await self._passwords.hash(password)
+        return await self._store.change_user(
+            user.id, UserChange(password_hash=password_hash, scopes=scopes, disabled=disabled)
+        )
 
     async def remove(self, user: User) -> None:
         await self._store.remove_user(user.id)

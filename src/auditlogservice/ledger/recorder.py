@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from auditlogservice.errors import AuditLogError, OutcomeUnknown, Overloaded
 from auditlogservice.events import Draft, EventId, derive_event_id
-from auditlogservice.filters import terms_of
+from auditlogservice.terms import terms_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from auditlogservice.access import Principal
     from auditlogservice.events import Event
@@ -50,13 +50,14 @@ class _Waiting:
 class Recorder:
     """Takes events in. `run` must be running, in a task that its owner waits for."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it works with, each by its name
         self,
         store: EventStore,
         *,
         clock: Clock,
         entropy: Entropy,
         gauge: RecorderGauge,
+        on_commit: Callable[[], None],
         max_queued_events: int,
         max_queued_bytes: int,
     ) -> None:
@@ -64,6 +65,7 @@ class Recorder:
         self._clock = clock
         self._entropy = entropy
         self._gauge = gauge
+        self._on_commit = on_commit
         self._max_events = max_queued_events
         self._max_bytes = max_queued_bytes
         self._queue: deque[_Waiting] = deque()
@@ -112,7 +114,7 @@ class Recorder:
         Raises Overloaded if the queue is full; what `EventStore.append` raises; OutcomeUnknown
         if the writer failed in a way that tells nothing.
         """
-        size = sum(len(draft.body) for draft in submission.drafts)
+        size = sum(draft.weight for draft in submission.drafts)
         if self._closing or not self._fits(len(submission.drafts), size):
             raise Overloaded
         waiting = _Waiting(
@@ -177,6 +179,7 @@ class Recorder:
         else:
             events = sum(waiting.events for waiting in group)
             self._gauge.committed(events=events, seconds=loop.time() - start)
+            self._on_commit()
             for waiting, outcome in answers:
                 # A caller who hung up has cancelled its future; the record is kept all the same.
                 if not waiting.done.done():

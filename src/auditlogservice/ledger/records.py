@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from auditlogservice.errors import BadCursor, EventNotFound
 from auditlogservice.events import Erasure, EventId, Record, Sequence, parse_event_id
+from auditlogservice.ledger.portions import PORTION_BYTES, Portions
 from auditlogservice.store.port import PageQuery
+from auditlogservice.times import from_micros, to_micros
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from auditlogservice.access import Principal
     from auditlogservice.filters import Filter
     from auditlogservice.ledger.clock import Clock
@@ -22,8 +27,12 @@ if TYPE_CHECKING:
 Order: TypeAlias = Literal["oldest", "newest"]
 
 MAX_LIMIT = 1_000
+MAX_SECONDS = 10.0  # for a page
+_LEAST_SECONDS = 0.001
 _MAC_BYTES = 16
 _SEQUENCE_BYTES = 8
+_MOMENT_BYTES = 8
+_LATEST_MICROS = 253_402_300_799_000_000  # the year 9999
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,21 @@ class Page:
 
     records: list[Record]
     next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked for, in which order, and which page; `now` is when it was first asked."""
+
+    where: Filter
+    order: Order
+    limit: int
+    cursor: str | None
+    now: datetime
+
+    def about(self, where: Filter) -> Question:
+        """Return the same page, in the same order, of something else."""
+        return replace(self, where=where)
 
 
 class Records:
@@ -49,21 +73,44 @@ class Records:
             raise kept.error()
         return kept
 
-    async def page(
-        self, principal: Principal, where: Filter, *, order: Order, limit: int, cursor: str | None
-    ) -> Page:
+    async def page(self, principal: Principal, question: Question) -> Page:
         """Return a page of what matches. Raises BadCursor if the cursor is of another question."""
-        context = _context(principal.tenant, where, order)
+        context = _context(principal.tenant, question)
+        cursor = question.cursor
         beyond = None if cursor is None else self._read_cursor(cursor, context)
-        # One more than asked for tells whether there is a next page.
-        found = await self._store.page(
-            PageQuery(
-                tenant=principal.tenant, where=where, order=order, beyond=beyond, limit=limit + 1
+        found, more = await self._read(principal.tenant, question, beyond)
+        return Page(found, self._cursor(found[-1].sequence, context) if more else None)
+
+    async def _read(
+        self, tenant: str, question: Question, beyond: Sequence | None
+    ) -> tuple[list[Record], bool]:
+        """The records of a page, and whether there are more.
+
+        A page is full at `limit` records, or when they take PORTION_BYTES: a thousand records of
+        the largest size would take more memory than many callers can be given at once.
+        """
+        clock = asyncio.get_running_loop().time
+        until = clock() + MAX_SECONDS
+        portions = Portions()
+        found: list[Record] = []
+        while len(found) < question.limit and portions.bytes < PORTION_BYTES:
+            # One more than wanted tells whether there is a next page.
+            limit = min(portions.next(), question.limit - len(found)) + 1
+            records = await self._store.page(
+                PageQuery(
+                    tenant=tenant,
+                    where=question.where,
+                    order=question.order,
+                    beyond=found[-1].sequence if found else beyond,
+                    limit=limit,
+                    seconds=max(until - clock(), _LEAST_SECONDS),
+                )
             )
-        )
-        records = found[:limit]
-        more = len(found) > limit
-        return Page(records, self._cursor(records[-1].sequence, context) if more else None)
+            portions.took(records[: limit - 1])
+            found += records[: limit - 1]
+            if len(records) < limit:
+                return found, False
+        return found, True
 
     async def erase(self, principal: Principal, event_id: str, *, reason: str | None) -> None:
         """Destroy the content of a record. Raises EventNotFound; EventErased if it is gone."""
@@ -83,15 +130,11 @@ class Records:
     # ---- cursors: a place, sealed to the question it belongs to ------------------
 
     def _cursor(self, place: Sequence, context: bytes) -> str:
-        raw = place.to_bytes(_SEQUENCE_BYTES, "big")
+        raw = place.to_bytes(_SEQUENCE_BYTES, "big") + context[-_MOMENT_BYTES:]
         return base64.urlsafe_b64encode(raw + self._mac(raw, context)).decode()
 
     def _read_cursor(self, cursor: str, context: bytes) -> Sequence:
-        try:
-            raw = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
-        except (UnicodeEncodeError, binascii.Error):
-            raise BadCursor from None
-        place = Sequence(int.from_bytes(raw[:_SEQUENCE_BYTES], "big"))
+        place = Sequence(int.from_bytes(_decode(cursor)[:_SEQUENCE_BYTES], "big"))
         # Compared as text, so that a cursor has one spelling.
         if not hmac.compare_digest(cursor, self._cursor(place, context)):
             raise BadCursor
@@ -101,8 +144,33 @@ class Records:
         return hmac.digest(self._secret, context + place, hashlib.sha256)[:_MAC_BYTES]
 
 
-def _context(tenant: str, where: Filter, order: Order) -> bytes:
-    return b"\0".join((b"cursor/v1", tenant.encode(), order.encode(), where.spelling(), b""))
+def _context(tenant: str, question: Question) -> bytes:
+    asked = to_micros(question.now).to_bytes(_MOMENT_BYTES, "big")
+    told = (tenant.encode(), question.order.encode(), repr(question.where).encode())
+    return b"\0".join((b"cursor/v1", *told, asked))
+
+
+def asked_at(cursor: str) -> datetime:
+    """Return the moment that "now" was when the question of this cursor was first asked.
+
+    So `since=7d` means the same on every page. Not to be believed before `page` has checked the
+    cursor. Raises BadCursor if it is none.
+    """
+    raw = _decode(cursor)[_SEQUENCE_BYTES:]
+    micros = int.from_bytes(raw[:_MOMENT_BYTES], "big")
+    if micros > _LATEST_MICROS:
+        raise BadCursor
+    return from_micros(micros)
+
+
+def _decode(cursor: str) -> bytes:
+    try:
+        raw = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        raise BadCursor from None
+    if len(raw) != _SEQUENCE_BYTES + _MOMENT_BYTES + _MAC_BYTES:
+        raise BadCursor
+    return raw
 
 
 def _parse_id(text: str) -> EventId:

@@ -4,8 +4,8 @@ A token is a JWT (RFC 9068) with an Ed25519 signature. Each node signs with a ke
 never leaves its disk, and publishes the public half in the store; so nodes share no secret.
 
 A signature says who the caller was when the token was made. Whether the user may still come in is
-looked up in the store, at most half a second ago: disabling or removing a user, or taking a scope
-away, holds on every node within a second.
+looked up in the store, at most half a second ago: disabling or removing a user, giving it a new
+password, or taking a scope away, holds on every node within a second.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from auditlogservice.access import Principal, Scope, User, format_scopes
-from auditlogservice.errors import NotAuthenticated
+from auditlogservice.errors import NotAuthenticated, Unavailable
 from auditlogservice.store.port import VerificationKey
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class _Claims:
     """What a signature vouches for."""
 
     user_id: str
+    generation: int  # of the user's password
     scopes: frozenset[Scope]
     expires_at: datetime
 
@@ -102,6 +103,8 @@ class Tokens:
         self._keys: dict[str, OKPKey] = {}
         self._questions = 0  # for keys, that were put to the store
         self._answered = 0  # the last one whose answer is in `_keys`
+        self._failed = 0  # the last one that failed …
+        self._failure: Unavailable | None = None  # … and how
         self._key_lock = asyncio.Lock()
 
     async def issue(self, user: User, scopes: frozenset[Scope] | None = None) -> IssuedToken:
@@ -121,6 +124,7 @@ class Tokens:
             "iat": int(now.timestamp()),
             "exp": int(expires_at.timestamp()),
             "jti": self._entropy(16).hex(),
+            "generation": user.generation,
         }
         header = {"alg": ALGORITHM, "typ": TYPE, "kid": self._key_id}
         text = jwt.encode(header, claims, self._key, algorithms=[ALGORITHM])
@@ -134,8 +138,8 @@ class Tokens:
             self._claims.put(text, claims)
         if claims.expires_at <= self._clock():
             raise NotAuthenticated(tried=True)
-        user = await self._user(claims.user_id)
-        if user is None or user.disabled:
+        user = await self._user(claims)
+        if user is None or user.disabled or user.generation != claims.generation:
             raise NotAuthenticated(tried=True)
         return Principal(
             user_id=user.id,
@@ -167,8 +171,13 @@ class Tokens:
                 raise NotAuthenticated(tried=True)
             token = jwt.decode(text, key, algorithms=[ALGORITHM])
             _REQUIRED.validate(token.claims)
+            user_id, generation = token.claims["sub"], token.claims["generation"]
+            user_id.encode()  # no store takes a lone surrogate
+            if type(generation) is not int:
+                raise NotAuthenticated(tried=True)
             return _Claims(
-                user_id=str(token.claims["sub"]),
+                user_id=user_id,
+                generation=generation,
                 scopes=frozenset(
                     Scope(word) for word in token.claims["scope"].split() if word in _SCOPES
                 ),
@@ -178,18 +187,31 @@ class Tokens:
             raise NotAuthenticated(tried=True) from None
 
     async def _known_key(self, key_id: object) -> OKPKey | None:
-        """The key of some node. Ids that nobody published ask the store one at a time."""
+        """The key of some node. Ids that nobody published ask the store one at a time.
+
+        Raises Unavailable if the store does not answer: one failure is told to all who wait.
+        """
         if not isinstance(key_id, str):
             return None
-        arrived = self._questions
-        async with self._key_lock:
-            # What was asked after we arrived is the truth; one question answers all who waited.
-            # Questions are counted, not timed: clocks stand still and go back.
-            if key_id not in self._keys and self._answered <= arrived:
-                self._questions += 1
-                self._keys = await self._load_keys()
-                self._answered = self._questions
-            return self._keys.get(key_id)
+        if key_id not in self._keys:  # else nobody has to wait for the questions of others
+            arrived, failed = self._questions, self._failed
+            async with self._key_lock:
+                if self._failed > failed and self._failure:
+                    raise self._failure.with_traceback(None)
+                # What was asked after we arrived is the truth; one question answers all who
+                # waited. Questions are counted, not timed: clocks stand still and go back.
+                if key_id not in self._keys and self._answered <= arrived:
+                    await self._ask_for_keys()
+        return self._keys.get(key_id)
+
+    async def _ask_for_keys(self) -> None:
+        self._questions += 1
+        try:
+            self._keys = await self._load_keys()
+        except Unavailable as error:
+            self._failed, self._failure = self._questions, error
+            raise
+        self._answered = self._questions
 
     async def _load_keys(self) -> dict[str, OKPKey]:
         now = self._clock()
@@ -198,14 +220,17 @@ class Tokens:
 
     # ---- users -----------------------------------------------------------------
 
-    async def _user(self, user_id: str) -> User | None:
+    async def _user(self, claims: _Claims) -> User | None:
         now = self._clock()
-        seen = self._users.get(user_id)
+        seen = self._users.get(claims.user_id)
         if seen is not None and timedelta(0) <= now - seen.at < USER_FRESHNESS:
-            return seen.value
-        user = await self._store.user_with_id(user_id)
+            user = seen.value
+            # A token of a later generation than the user that we saw: another node knows more.
+            if user is None or user.generation >= claims.generation:
+                return user
+        user = await self._store.user_with_id(claims.user_id)
         # `now` is from before the question, so that freshness counts from when it was true.
-        self._users.put(user_id, _Seen(user, now))
+        self._users.put(claims.user_id, _Seen(user, now))
         return user
 
 
@@ -227,5 +252,6 @@ _REQUIRED = jwt.BaseClaimsRegistry(
     sub={"essential": True},
     exp={"essential": True},
     jti={"essential": True},
+    generation={"essential": True, "allow_blank": True},
     scope={"essential": True, "allow_blank": True},
 )

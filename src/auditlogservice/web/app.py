@@ -12,7 +12,17 @@ from auditlogservice import __version__
 from auditlogservice.web import problems
 from auditlogservice.web.documents import JSON, SCHEMAS
 from auditlogservice.web.edge import Edge
-from auditlogservice.web.routes import batches, events, health, pages, tokens, users
+from auditlogservice.web.routes import (
+    batches,
+    events,
+    exports,
+    follow,
+    health,
+    lists,
+    pages,
+    tokens,
+    users,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -47,7 +57,7 @@ def create_app(
         redoc_url=None,
     )
     problems.install(app)
-    for module in (tokens, batches, events, users, health, pages):
+    for module in (tokens, batches, lists, follow, exports, events, users, health, pages):
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id)
     # FastAPI's documented way to give a document of one's own.

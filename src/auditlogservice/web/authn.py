@@ -20,6 +20,7 @@ _scheme = OAuth2PasswordBearer(
     scopes={
         Scope.EVENTS_WRITE: "record events",
         Scope.EVENTS_READ: "read events",
+        Scope.EVENTS_EXPORT: "export events",
         Scope.EVENTS_DELETE: "erase events",
         Scope.USERS_MANAGE: "manage the users of one's tenant",
     },
@@ -33,13 +34,14 @@ async def _caller(
     needed: SecurityScopes,
     _documented: Annotated[str | None, Depends(_scheme)],
 ) -> Principal:
-    principal = await services(request).tokens.check(_bearer(request))
+    principal = await services(request).tokens.check(bearer(request))
     for scope in needed.scopes:
         principal.require(Scope(scope))
     return principal
 
 
-def _bearer(request: Request) -> str:
+def bearer(request: Request) -> str:
+    """Return the token of the request. Raises NotAuthenticated if there is none, or two."""
     given = request.headers.getlist("authorization")
     if len(given) != 1:
         raise NotAuthenticated(tried=bool(given))
@@ -52,5 +54,6 @@ def _bearer(request: Request) -> str:
 Anyone = Annotated[Principal, Security(_caller)]
 Writer = Annotated[Principal, Security(_caller, scopes=[Scope.EVENTS_WRITE])]
 Reader = Annotated[Principal, Security(_caller, scopes=[Scope.EVENTS_READ])]
+Exporter = Annotated[Principal, Security(_caller, scopes=[Scope.EVENTS_EXPORT])]
 Eraser = Annotated[Principal, Security(_caller, scopes=[Scope.EVENTS_DELETE])]
 UserManager = Annotated[Principal, Security(_caller, scopes=[Scope.USERS_MANAGE])]

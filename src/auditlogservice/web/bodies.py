@@ -1,22 +1,36 @@
-"""Request bodies: read to a limit, unpacked to the same limit, and of a type that is read here."""
+"""Request bodies: bounded in bytes, before and after unpacking, in time and in number."""
 
 from __future__ import annotations
 
+import asyncio
 import zlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import zstandard
 
-from auditlogservice.errors import InputTooLarge, MalformedInput, UnsupportedMedia
+from auditlogservice.errors import (
+    InputTooLarge,
+    MalformedInput,
+    Overloaded,
+    RequestTimeout,
+    UnsupportedMedia,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import AsyncIterator, Collection, Iterator
 
     from starlette.requests import Request
 
 MAX_BATCH_BYTES = 16 * 1024 * 1024
+MAX_BATCHES = 16
+MAX_PARSED = 2
 MAX_FORM_BYTES = 16 * 1024
 MAX_USER_BYTES = 16 * 1024
+MAX_SEARCH_BYTES = 256 * 1024
+
+MAX_PAUSE = 30.0  # seconds without a byte
+MIN_RATE = 32 * 1024  # bytes a second, on average, once MAX_PAUSE is over
 
 _GZIP = 16 + zlib.MAX_WBITS  # zlib's way to say: with a gzip header
 _MAX_PARTS = 16  # each part costs a copy of the rest: many tiny ones would cost without end
@@ -26,7 +40,10 @@ _ZSTD_WINDOW = (
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:
-    """Return the body, unpacked. Raises InputTooLarge as soon as `limit` bytes are passed."""
+    """Return the body, unpacked. Raises InputTooLarge as soon as `limit` bytes are passed.
+
+    Raises RequestTimeout if it comes in too slowly.
+    """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"identity", "gzip", "zstd"}:
         raise UnsupportedMedia("the content encoding is gzip, zstd or none")
@@ -34,7 +51,7 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
     chunks, size = [], 0
-    async for chunk in request.stream():
+    async for chunk in _in_time(request):
         size += len(chunk)
         if size > limit:
             raise _too_large(limit)
@@ -47,6 +64,49 @@ async def read_body(request: Request, *, limit: int) -> bytes:
             return _unzstd(packed, limit)
         case _:
             return packed
+
+
+async def _in_time(request: Request) -> AsyncIterator[bytes]:
+    """Yield the body as it comes, as long as it does come."""
+    loop = asyncio.get_running_loop()
+    stream = request.stream()
+    end = loop.time() + MAX_PAUSE
+    while True:
+        try:
+            async with asyncio.timeout_at(min(end, loop.time() + MAX_PAUSE)):
+                chunk = await anext(stream, None)
+        except TimeoutError:
+            raise RequestTimeout(
+                f"a body may pause for {MAX_PAUSE:g} s, and brings at least {MIN_RATE:,} bytes a "
+                "second after that time"
+            ) from None
+        if chunk is None:
+            return
+        end += len(chunk) / MIN_RATE
+        yield chunk
+
+
+class BatchRoom:
+    """Room for the large bodies, which memory is bounded by.
+
+    So many are in the process at once, on their way in or being written; and so few are being
+    parsed at once, since parsed values take up to thirty times the room of their bytes.
+    """
+
+    def __init__(self, *, places: int = MAX_BATCHES, turns: int = MAX_PARSED) -> None:
+        self._free = places
+        self.turn = asyncio.Semaphore(turns)  # waited for: it is work here, not a caller
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Take a place. Raises Overloaded if there is none: a body that waits would need one."""
+        if not self._free:
+            raise Overloaded
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
 
 
 def require_media(request: Request, accepted: Collection[str]) -> str:

@@ -102,6 +102,101 @@ _BATCH_RESULT = {
 }
 
 _NAMES = {"type": "array", "items": {"type": "string", "enum": list(Scope)}}
+_COUNT: dict[str, Any] = {
+    "type": "object",
+    "title": "Count",
+    "required": ["value", "relation"],
+    "properties": {
+        "value": {"type": "integer", "minimum": 0},
+        "relation": {
+            "type": "string",
+            "enum": ["eq", "gte", "lte"],
+            "description": "`eq`: exactly; `gte`: at least; `lte`: at most.",
+        },
+    },
+}
+_HISTOGRAM = {
+    "type": "object",
+    "title": "Histogram",
+    "required": ["interval", "buckets", "relation", "complete_since"],
+    "properties": {
+        "interval": {"type": "string"},
+        "buckets": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["start", "count"],
+                "properties": {
+                    "start": {"type": "string", "format": "date-time"},
+                    "count": {"type": "integer", "minimum": 0},
+                },
+            },
+        },
+        "relation": _COUNT["properties"]["relation"],
+        "complete_since": {"type": ["string", "null"], "format": "date-time"},
+    },
+}
+_FACETS: dict[str, Any] = {
+    "type": "object",
+    "title": "Facets",
+    "required": ["field", "values", "records"],
+    "properties": {
+        "field": {"type": "string"},
+        "values": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["value", "count"],
+                "properties": {
+                    "value": {"type": "string"},
+                    "count": {"type": "integer", "minimum": 1},
+                },
+            },
+        },
+        "records": {"$ref": "#/components/schemas/Count"},
+    },
+}
+_PART = {"$ref": "#/components/schemas/Filter"}
+_FILTER: dict[str, Any] = {
+    "title": "Filter",
+    "description": "A question in JSON; docs/queries.md tells the whole of it.",
+    "oneOf": [
+        {
+            "type": "object",
+            "required": [word],
+            "properties": {word: {"type": "array", "items": _PART}},
+        }
+        for word in ("all", "any")
+    ]
+    + [
+        {
+            "type": "object",
+            "required": ["not"],
+            "properties": {"not": _PART},
+        },
+        {
+            "type": "object",
+            "required": ["field"],
+            "properties": {"field": {"type": "string"}, "op": {"type": "string"}, "value": {}},
+        },
+        {"type": "object", "required": ["words"], "properties": {"words": {"type": "string"}}},
+        {
+            "type": "object",
+            "required": ["element"],
+            "properties": {
+                "element": {
+                    "type": "object",
+                    "required": ["path", "where"],
+                    "properties": {
+                        "path": {"type": "string"},
+                        "where": _PART,
+                    },
+                }
+            },
+        },
+        {"type": "object", "required": ["q"], "properties": {"q": {"type": "string"}}},
+    ],
+}
 _TOKEN = {
     "type": "object",
     "title": "Token",
@@ -167,7 +262,11 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "BatchEvent": _BATCH_EVENT,
     "BatchResult": _BATCH_RESULT,
     "Caller": _CALLER,
+    "Count": _COUNT,
     "Event": _EVENT,
+    "Facets": _FACETS,
+    "Filter": _FILTER,
+    "Histogram": _HISTOGRAM,
     "NewUser": _NEW_USER,
     "Problem": _PROBLEM,
     "Record": _RECORD,

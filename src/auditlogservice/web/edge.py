@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 
+from auditlogservice.web.patience import SlowReader
 from auditlogservice.web.problems import INTERNAL, answer
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _HUNG_UP = 499  # in the log: no answer was sent, the caller had gone
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-_HEADERS = {
+SECURITY_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -43,6 +44,8 @@ class AccessLog(Protocol):
     ) -> None: ...
 
     def defect(self, error: Exception, *, request_id: str) -> None: ...
+
+    def dropped(self, *, path: str, request_id: str) -> None: ...
 
 
 class Edge:
@@ -75,6 +78,9 @@ class Edge:
             await self._app(scope, receive, exchange.send)
         except ClientDisconnect:
             pass  # nobody is left to answer
+        except SlowReader:
+            # Returning with the answer unfinished makes the server break off the connection.
+            self._log.dropped(path=scope["path"], request_id=scope["request_id"])
         except Exception as error:  # noqa: BLE001 - the last place where a defect can be told
             self._log.defect(error, request_id=scope["request_id"])
             if exchange.status == _HUNG_UP:
@@ -108,7 +114,7 @@ class _Exchange:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self._request_id
-            for name, value in _HEADERS.items():
+            for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
         await self._send(message)
 

@@ -13,6 +13,7 @@ import orjson
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from auditlogservice import errors
 from auditlogservice.canonical import pointer_to
@@ -64,6 +65,10 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
     errors.InputTooLarge: _P(
         413, "too-large", "The input is larger than the limit",
         "GET /limits lists the limits. They hold after decompression too.",
+    ),
+    errors.RequestTimeout: _P(
+        408, "request-timeout", "The request came in too slowly",
+        "Nothing of it was kept. Send it again, over a better line or in smaller parts.",
     ),
     errors.UnsupportedMedia: _P(
         415, "unsupported-media", "This media type or encoding is not read here",
@@ -133,6 +138,13 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
         503, "store-broken", "The database reported damage",
         "Writing is off until an operator has looked at the disk and restarted the service.",
     ),
+    errors.QueryTimeout: _P(
+        503,
+        "query-timeout",
+        "The question takes too long",
+        "What stands in an index is quick: equality, beginnings, ranges and words. `contains` and "
+        "a wildcard at the start look at every record: add `since` and `until`, or a field.",
+    ),
     errors.OutcomeUnknown: _P(
         503, "outcome-unknown", "The fate of this write is unknown",
         "It may have been kept. Repeat it with the same Idempotency-Key: that is always safe.",
@@ -151,15 +163,43 @@ _ROUTING: dict[int, Problem] = {
         "The `Allow` header lists those that are.",
     ),
 }  # fmt: skip
+# What is refused before it is a request at all.
+TARGET_TOO_LONG = _P(
+    414, "target-too-long", "The address is longer than the limit",
+    "Ask with POST /events/search: the question is then in the body.",
+)  # fmt: skip
+HEADERS_TOO_LARGE = _P(
+    431, "headers-too-large", "The headers are larger than the limit",
+    "Send fewer and shorter headers.",
+)  # fmt: skip
 INTERNAL = _P(
     500, "internal", "A defect in the service", "Please report it, with the `request_id`."
 )
-ALL = {each.code: each for each in (*PROBLEMS.values(), *_ROUTING.values(), INTERNAL)}
+ALL = {each.code: each for each in (
+    *PROBLEMS.values(), *_ROUTING.values(), TARGET_TOO_LONG, HEADERS_TOO_LARGE, INTERNAL,
+)}  # fmt: skip
 
 
 def problem_of(error: AuditLogError) -> Problem:
     """Return the row of the error's class, or of the nearest class above it."""
     return next(PROBLEMS[cls] for cls in type(error).__mro__ if cls in PROBLEMS)
+
+
+def describe(
+    problem: Problem, *, detail: str, instance: str, request_id: str | None, **members: Any
+) -> bytes:
+    """Return the problem as RFC 9457 JSON, with further members."""
+    body = {
+        "type": f"/problems/{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": detail,
+        "instance": instance,
+        "code": problem.code,
+        "request_id": request_id,
+        **members,
+    }
+    return orjson.dumps(body)
 
 
 def answer(
@@ -170,18 +210,15 @@ def answer(
     members: dict[str, Any] | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """Return the problem as RFC 9457 JSON, with further members and headers."""
-    body = {
-        "type": f"/problems/{problem.code}",
-        "title": problem.title,
-        "status": problem.status,
-        "detail": detail,
-        "instance": request.url.path,
-        "code": problem.code,
-        "request_id": request.scope.get("request_id"),
+    """Return the problem as an answer, with further members and headers."""
+    body = describe(
+        problem,
+        detail=detail,
+        instance=request.url.path,
+        request_id=request.scope.get("request_id"),
         **(members or {}),
-    }
-    return Response(orjson.dumps(body), problem.status, headers, MEDIA_TYPE)
+    )
+    return Response(body, problem.status, headers, MEDIA_TYPE)
 
 
 def answer_error(request: Request, error: AuditLogError) -> Response:
@@ -214,10 +251,22 @@ def _extras(  # noqa: PLR0911 - one return for each kind of error
                 "erased_by": error.by,
                 "reason": error.reason,
             }, {}
+        case errors.RequestTimeout():
+            return {}, {"Connection": "close"}  # the rest of the body is not waited for
         case errors.Unavailable():
             return {}, {"Retry-After": str(error.retry_after)}
         case _:
             return {}, {}
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """Return the methods of this path: the framework tells those of one route only."""
+    scope = {"type": "http", "path": path, "root_path": "", "headers": [], "app": app}
+    return [
+        method
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in app.routes)
+    ]
 
 
 def install(app: FastAPI) -> None:
@@ -230,7 +279,10 @@ def install(app: FastAPI) -> None:
     async def routing(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - how it is registered
         problem = _ROUTING.get(error.status_code, _ROUTING[400])
-        return answer(request, problem, detail=error.detail, headers=dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if "Allow" in headers:
+            headers["Allow"] = ", ".join(_methods(app, request.scope["path"]))
+        return answer(request, problem, detail=error.detail, headers=headers)
 
     async def validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - how it is registered

@@ -1,124 +1,178 @@
-"""Query parameters -> a question: filters, order, and the page that is wanted."""
+"""Query parameters -> a question: a filter, an order, and the page that is wanted."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
 from auditlogservice.errors import Flaw, InvalidInput, MalformedInput
-from auditlogservice.filters import TOP_LEVEL, Filter, Is, Received
-from auditlogservice.ledger.records import MAX_LIMIT
-from auditlogservice.times import format_utc, parse_rfc3339
+from auditlogservice.filters import (
+    EVERYTHING,
+    AllOf,
+    AnyOf,
+    Compare,
+    Element,
+    Filter,
+    Not,
+    all_of,
+)
+from auditlogservice.language import TIMES, condition, parse_text, read_moment
+from auditlogservice.ledger.records import MAX_LIMIT, Question, asked_at
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from auditlogservice.filters import Operator
     from auditlogservice.ledger.records import Order
 
 DEFAULT_LIMIT = 100
-MAX_VALUES = 100  # of one question, all fields together
+MAX_LEAVES = 100  # conditions in one question
 
-_RESERVED = ("limit", "sort", "cursor", "since", "until")
 _SORTS: dict[str, Order] = {"timestamp": "oldest", "-timestamp": "newest"}
-_AGO = re.compile(r"(\d{1,6})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_PARAMETER = re.compile(r"(?P<path>[^\[\]]+)(\[(?P<operator>[^\[\]]*)\])?")
+_BOUNDS: dict[str, Operator] = {"since": "gte", "until": "lt"}
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    where: Filter
-    order: Order
-    limit: int
-    cursor: str | None
+class Parameters:
+    """The parameters of a query string, each taken once by whoever understands it."""
 
-    def next_query(self, cursor: str) -> str:
-        """Return the query string of the next page, with its times spelled out.
+    given: dict[str, list[str]]
+    pairs: list[tuple[str, str]]
+    flaws: list[Flaw]
 
-        A relative time would mean another moment at every page, so another question.
-        """
-        received = self.where.received
-        times = [("since", received.since), ("until", received.until)]
-        sort = next(name for name, order in _SORTS.items() if order == self.order)
-        return urlencode(
-            [
-                *((field.path, text) for field in self.where.fields for text in field.texts),
-                *((name, format_utc(moment)) for name, moment in times if moment),
-                ("sort", sort),
-                ("limit", self.limit),
-                ("cursor", cursor),
-            ]
-        )
+    @classmethod
+    def read(cls, query: bytes) -> Parameters:
+        """Raises MalformedInput if the query string is not percent-encoded UTF-8."""
+        try:
+            pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
+        except ValueError:  # also UnicodeDecodeError, and more pairs than the parser takes
+            raise MalformedInput("the query string is not percent-encoded UTF-8") from None
+        given: dict[str, list[str]] = {}
+        for name, value in pairs:
+            given.setdefault(name, []).append(value)
+        return cls(given, pairs, [])
+
+    def single(self, name: str) -> str | None:
+        values = self.given.pop(name, [])
+        if len(values) > 1:
+            self.refuse(name, "this may be given once")
+        return values[0] if values else None
+
+    def number(self, name: str, *, default: int, low: int, high: int) -> int:
+        text = self.single(name)
+        if text is None:
+            return default
+        if re.fullmatch(r"-?[0-9]{1,19}", text) and low <= int(text) <= high:
+            return int(text)
+        self.refuse(name, f"{name} is a number from {low:,} to {high:,}")
+        return default
+
+    def choice(self, name: str, choices: Collection[str], *, default: str) -> str:
+        text = self.single(name)
+        if text is None or text in choices:
+            return text or default
+        self.refuse(name, f"{name} is one of: {', '.join(choices)}")
+        return default
+
+    def refuse(self, name: str, why: str) -> None:
+        self.flaws.append(Flaw(name, why))
+
+    def done(self) -> None:
+        """Raise InvalidInput, with the parameter of each, if there are flaws."""
+        if self.flaws:
+            raise InvalidInput(self.flaws)
 
 
-def parse_question(query: bytes, *, now: datetime) -> Question:
-    """Return what the query string asks. Raises InvalidInput with the parameter for each flaw."""
-    given = _parameters(query)
-    flaws: list[Flaw] = []
-    reserved = {name: _single(name, given.pop(name, []), flaws) for name in _RESERVED}
-    received = Received(
-        _moment("since", reserved["since"], now, flaws),
-        _moment("until", reserved["until"], now, flaws),
-    )
-    fields = tuple(_field(path, texts, flaws) for path, texts in given.items())
-    order = _order(reserved["sort"], flaws)
-    limit = _limit(reserved["limit"], flaws)
-    if sum(len(field.texts) for field in fields) > MAX_VALUES:
-        flaws.append(Flaw("", f"a question may have {MAX_VALUES} values"))
-    if flaws:
-        raise InvalidInput(flaws)
-    return Question(Filter(received, fields), order, limit, reserved["cursor"])
+def parse_question(parameters: Parameters, *, now: datetime) -> Question:
+    """Return what the parameters ask. Raises InvalidInput with the parameter for each flaw."""
+    page = take_page(parameters, now=now)
+    where = take_filter(parameters, now=page.now)
+    parameters.done()
+    return page.about(where)
 
 
-def _parameters(query: bytes) -> dict[str, list[str]]:
+def take_page(parameters: Parameters, *, now: datetime) -> Question:
+    """Read which page is wanted, and in which order; of everything, for now."""
+    sort = parameters.choice("sort", _SORTS, default="timestamp")
+    limit = parameters.number("limit", default=DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
+    cursor = parameters.single("cursor")
+    asked = now if cursor is None else asked_at(cursor)
+    return Question(EVERYTHING, _SORTS[sort], limit, cursor, asked)
+
+
+def next_link(path: str, parameters: Parameters, **changed: str) -> str:
+    """Return a `Link` header that leads to the same question with these parameters changed."""
+    kept = [(name, value) for name, value in parameters.pairs if name not in changed]
+    return f'<{path}?{urlencode((*kept, *changed.items()))}>; rel="next"'
+
+
+def take_filter(parameters: Parameters, *, now: datetime) -> Filter:
+    """Read `since`, `until`, `q` and every parameter that is left as a condition on a field."""
+    parts: list[Filter] = []
+    for name, operator in _BOUNDS.items():
+        text = parameters.single(name)
+        if text is not None and (moment := _moment(parameters, name, text, now)):
+            parts.append(Compare("timestamp", operator, moment))
+    text = parameters.single("q")
+    if text is not None:
+        parts.append(_searched(parameters, text, now))
+    for name, values in parameters.given.items():
+        parts.append(_condition(parameters, name, values, now))
+    parameters.given.clear()
+    where = all_of(*parts)
+    if count_leaves(where) > MAX_LEAVES:
+        parameters.refuse("", f"a question may have {MAX_LEAVES} conditions")
+    return where
+
+
+def count_leaves(where: Filter) -> int:
+    match where:
+        case AllOf(parts) | AnyOf(parts):
+            return sum(map(count_leaves, parts))
+        case Not(part) | Element(_, part):
+            return count_leaves(part)
+        case _:
+            return 1
+
+
+def _searched(parameters: Parameters, text: str, now: datetime) -> Filter:
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
-    except ValueError:  # also UnicodeDecodeError, and more pairs than the parser takes
-        raise MalformedInput("the query string is not percent-encoded UTF-8") from None
-    given: dict[str, list[str]] = {}
-    for name, value in pairs:
-        given.setdefault(name, []).append(value)
-    return given
+        return parse_text(text, now=now)
+    except InvalidInput as error:
+        parameters.flaws.extend(Flaw("q", flaw.detail) for flaw in error.flaws)
+        return AllOf()
 
 
-def _single(name: str, values: list[str], flaws: list[Flaw]) -> str | None:
-    if len(values) > 1:
-        flaws.append(Flaw(name, "this may be given once"))
-    return values[0] if values else None
-
-
-def _field(path: str, texts: list[str], flaws: list[Flaw]) -> Is:
-    if "[" in path:
-        flaws.append(Flaw(path, "there are no operators; repeat a field for OR"))
-    elif path.partition(".")[0] not in TOP_LEVEL:
-        known = ", ".join(sorted(TOP_LEVEL))
-        flaws.append(Flaw(path, f"no such field; the fields are {known}, and paths into them"))
-    return Is(path, tuple(texts))
-
-
-def _order(text: str | None, flaws: list[Flaw]) -> Order:
-    if text is not None and text not in _SORTS:
-        flaws.append(Flaw("sort", "sort is timestamp (oldest first) or -timestamp (newest first)"))
-    return _SORTS.get(text or "timestamp", "oldest")
-
-
-def _limit(text: str | None, flaws: list[Flaw]) -> int:
-    if text is None:
-        return DEFAULT_LIMIT
-    if re.fullmatch(r"[0-9]{1,9}", text) and 1 <= int(text) <= MAX_LIMIT:
-        return int(text)
-    flaws.append(Flaw("limit", f"limit is a number from 1 to {MAX_LIMIT:,}"))
-    return DEFAULT_LIMIT
-
-
-def _moment(name: str, text: str | None, now: datetime, flaws: list[Flaw]) -> datetime | None:
-    if text is None:
-        return None
+def _moment(parameters: Parameters, name: str, text: str, now: datetime) -> str:
+    """The moment in its one spelling; empty, with a flaw, if the text is none."""
     try:
-        if ago := _AGO.fullmatch(text):
-            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        # A plus that was not percent-encoded arrives as a blank; no date-time has one.
-        return parse_rfc3339(text.replace(" ", "+"))
-    except (ValueError, OverflowError) as error:
-        flaws.append(Flaw(name, f"{error}; or how long ago, as in 15m or 7d"))
-        return None
+        return read_moment(_whole(text), now=now)
+    except ValueError as error:
+        parameters.refuse(name, str(error))
+        return ""
+
+
+# ---- conditions: field=value and field[operator]=value -----------------------------------
+
+
+def _condition(parameters: Parameters, name: str, values: list[str], now: datetime) -> Filter:
+    found = _PARAMETER.fullmatch(name)
+    path, operator = (found["path"], found["operator"]) if found else (name, "")
+    if operator == "in":
+        values = [text for each in values for text in each.split(",")]
+    if operator and path in TIMES:
+        values = [_whole(text) for text in values]
+    try:
+        return condition(path, "eq" if operator is None else operator, values, now=now)
+    except ValueError as error:
+        parameters.refuse(name, str(error))
+        return EVERYTHING
+
+
+def _whole(text: str) -> str:
+    """A plus that was not percent-encoded arrives as a blank; no date-time has one."""
+    return text.replace(" ", "+")

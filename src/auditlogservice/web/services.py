@@ -12,9 +12,13 @@ if TYPE_CHECKING:
 
     from auditlogservice.ledger.accounts import Accounts
     from auditlogservice.ledger.clock import Clock
+    from auditlogservice.ledger.exporter import Exporter
+    from auditlogservice.ledger.follower import Follower
     from auditlogservice.ledger.recorder import Recorder
     from auditlogservice.ledger.records import Records
+    from auditlogservice.ledger.statistics import Statistics
     from auditlogservice.ledger.tokens import Tokens
+    from auditlogservice.web.bodies import BatchRoom
 
 
 class Metrics(Protocol):
@@ -30,11 +34,15 @@ class Metrics(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     accounts: Accounts
+    batches: BatchRoom
     clock: Clock
+    exporter: Exporter
+    follower: Follower
     metrics: Metrics
     ping: Callable[[], Awaitable[None]]
     recorder: Recorder
     records: Records
+    statistics: Statistics
     tokens: Tokens
 
 

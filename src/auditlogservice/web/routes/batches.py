@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -20,8 +19,9 @@ from auditlogservice.errors import (
     InvalidInput,
     MalformedInput,
 )
-from auditlogservice.events import Erasure, is_idempotency_key, read_event
-from auditlogservice.store.port import Appended, KeyConflict, Replayed, Submission, Withdrawn
+from auditlogservice.events import Erasure, Record
+from auditlogservice.ledger.batches import Told, prepare, record_each, record_together
+from auditlogservice.store.port import Appended, KeyConflict, Replayed, Withdrawn
 from auditlogservice.web.authn import Writer
 from auditlogservice.web.bodies import MAX_BATCH_BYTES, read_body, require_media
 from auditlogservice.web.documents import JSON, answers, body, parameter, problems, refer
@@ -30,29 +30,15 @@ from auditlogservice.web.routes.events import IDEMPOTENCY_KEY, idempotency_key
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from auditlogservice.access import Principal
     from auditlogservice.canonical import Json
     from auditlogservice.events import Draft
-    from auditlogservice.store.port import Outcome
+    from auditlogservice.ledger.batches import Fate
+    from auditlogservice.ledger.recorder import Recorder
 
 router = APIRouter(tags=["events"])
 
 NDJSON = "application/x-ndjson"
 MAX_BATCH_EVENTS = 10_000
-_PAUSE_EVERY = 200  # events prepared before other requests get their turn
-
-_KEY_FLAW = Flaw("/idempotency_key", "an idempotency key is 1 to 255 visible ASCII characters")
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """One event of a batch: a draft, or the reason why there is none."""
-
-    index: int
-    draft: Draft | None
-    error: AuditLogError | None = None
 
 
 @router.post(
@@ -85,21 +71,25 @@ async def record_batch(request: Request, caller: Writer) -> Response:
     media = require_media(request, (JSON, NDJSON))
     atomic = _atomic(request)
     batch_key = idempotency_key(request)
-    raw = await read_body(request, limit=MAX_BATCH_BYTES)
-    values = _lines(raw) if media == NDJSON else canonical.parse_array(raw)
-    if len(values) > MAX_BATCH_EVENTS:
-        raise InputTooLarge(f"a batch may have {MAX_BATCH_EVENTS:,} events")
-    items = await _prepare(request, caller, values, batch_key)
-    drafts = tuple(item.draft for item in items if item.draft)
-    outcomes: tuple[Outcome, ...] = ()
-    if drafts and not (atomic and len(drafts) < len(items)):
-        outcomes = await services(request).recorder.record(Submission(drafts, atomic=atomic))
-    elif atomic:
-        outcomes = (Withdrawn(),) * len(drafts)
-    result = _result(items, outcomes)
+    here = services(request)
+    with here.batches.place():
+        raw = await read_body(request, limit=MAX_BATCH_BYTES)
+        told = Told(caller, here.clock(), batch_key)
+        async with here.batches.turn:
+            # In a thread: a large batch keeps a core busy for seconds, and others want answers.
+            items = await asyncio.to_thread(_prepare, here.recorder, told, raw, media)
+        record = record_together if atomic else record_each
+        result = _result(await record(here.recorder, items))
     if atomic and result["failed"]:
         return _refused(request, result)
     return Response(orjson.dumps(result), media_type=JSON)
+
+
+def _prepare(recorder: Recorder, told: Told, raw: bytes, media: str) -> list[Draft | InputRefused]:
+    values = _lines(raw) if media == NDJSON else canonical.parse_array(raw)
+    if len(values) > MAX_BATCH_EVENTS:
+        raise InputTooLarge(f"a batch may have {MAX_BATCH_EVENTS:,} events")
+    return prepare(recorder, told, values)
 
 
 def _atomic(request: Request) -> bool:
@@ -130,77 +120,28 @@ def _lines(raw: bytes) -> list[Json | InputRefused]:
     return values
 
 
-async def _prepare(
-    request: Request,
-    caller: Principal,
-    values: Sequence[Json | InputRefused],
-    batch_key: str | None,
-) -> list[_Item]:
-    items = []
-    for index, value in enumerate(values):
-        items.append(_prepare_one(request, caller, index, value, batch_key))
-        if index % _PAUSE_EVERY == _PAUSE_EVERY - 1:
-            await asyncio.sleep(0)
-    return items
-
-
-def _prepare_one(
-    request: Request, caller: Principal, index: int, value: Json | InputRefused, key: str | None
-) -> _Item:
-    if isinstance(value, InputRefused):
-        return _Item(index, None, value)
-    here = services(request)
-    try:
-        own_key, value = _split_key(value)
-        event = read_event(value, now=here.clock())
-        if own_key is None and key is not None:
-            draft = here.recorder.draft(event, caller, key=key, index=index)
-        else:
-            draft = here.recorder.draft(event, caller, key=own_key)
-    except InputRefused as error:
-        return _Item(index, None, error)
-    return _Item(index, draft)
-
-
-def _split_key(value: Json) -> tuple[str | None, Json]:
-    """The event's own key, and the event without it."""
-    if not isinstance(value, dict) or value.get("idempotency_key") is None:
-        return None, value
-    key = value["idempotency_key"]
-    if not isinstance(key, str) or not is_idempotency_key(key):
-        raise InvalidInput([_KEY_FLAW])
-    return key, {name: item for name, item in value.items() if name != "idempotency_key"}
-
-
-def _result(items: list[_Item], outcomes: tuple[Outcome, ...]) -> dict[str, list[dict[str, Any]]]:
+def _result(fates: list[Fate]) -> dict[str, list[dict[str, Any]]]:
     successful: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
-    remaining = iter(outcomes)
-    for item in items:
-        if item.error:
-            failed.append(_failure(item.index, item.error))
-            continue
-        match next(remaining):
+    for index, fate in enumerate(fates):
+        match fate:
             case Appended(record):
-                successful.append(
-                    {"index": item.index, "_id": record.id, "sequence": record.sequence}
-                )
+                successful.append(_success(index, record))
+            case Replayed(Record() as record):
+                successful.append({**_success(index, record), "replayed": True})
             case Replayed(Erasure() as erasure):
-                failed.append(_failure(item.index, erasure.error()))
-            case Replayed(kept):
-                successful.append(
-                    {
-                        "index": item.index,
-                        "_id": kept.id,
-                        "sequence": kept.sequence,
-                        "replayed": True,
-                    }
-                )
+                failed.append(_failure(index, erasure.error()))
             case KeyConflict():
-                failed.append(_failure(item.index, IdempotencyKeyReused("/idempotency_key")))
+                failed.append(_failure(index, IdempotencyKeyReused("/idempotency_key")))
             case Withdrawn():
                 pass  # it failed for another's sake; the others say why
+            case AuditLogError():
+                failed.append(_failure(index, fate))
     return {"successful": successful, "failed": failed}
+
+
+def _success(index: int, record: Record) -> dict[str, Any]:
+    return {"index": index, "_id": record.id, "sequence": record.sequence}
 
 
 def _failure(index: int, error: AuditLogError) -> dict[str, Any]:

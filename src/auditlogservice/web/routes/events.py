@@ -1,4 +1,4 @@
-"""Recording one event, reading it, listing, and erasing it. Batches are `batches.py`."""
+"""Recording one event, reading it, and erasing it. Batches are `batches.py`, lists `lists.py`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from auditlogservice.errors import (
     InvalidInput,
 )
 from auditlogservice.events import MAX_EVENT_BYTES, Erasure, Record, is_idempotency_key, read_event
-from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.store.port import Appended, Replayed, Submission
 from auditlogservice.web.authn import Eraser, Reader, Writer
 from auditlogservice.web.bodies import read_body, require_media
 from auditlogservice.web.documents import JSON, answers, body, parameter, problems, refer
-from auditlogservice.web.questions import DEFAULT_LIMIT, parse_question
 from auditlogservice.web.services import services
 
 router = APIRouter(tags=["events"])
@@ -71,68 +69,6 @@ def idempotency_key(request: Request) -> str | None:
     if len(given) > 1 or not is_idempotency_key(given[0]):
         raise BadIdempotencyKey
     return given[0]
-
-
-@router.get(
-    "/events",
-    summary="List events",
-    responses={
-        200: {
-            **answers("A page of records", {"type": "array", "items": refer("Record")}),
-            "headers": {
-                "Link": {
-                    "description": 'The next page, if there is one: `<…>; rel="next"` (RFC 8288)',
-                    "schema": {"type": "string"},
-                }
-            },
-        },
-        **problems(400, 401, 403, 422, 503),
-    },
-    openapi_extra={
-        "parameters": [
-            parameter(
-                "limit",
-                {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-                "How many records a page may have.",
-            ),
-            parameter(
-                "sort",
-                {"type": "string", "enum": ["timestamp", "-timestamp"], "default": "timestamp"},
-                "Oldest first, or newest first.",
-            ),
-            parameter("cursor", {"type": "string"}, "From the `Link` header of the page before."),
-            parameter(
-                "since",
-                {"type": "string"},
-                "Received at or after: RFC 3339, or how long ago, as in `15m` or `7d`.",
-            ),
-            parameter("until", {"type": "string"}, "Received before; spelled as `since`."),
-            parameter(
-                "filters",
-                {"type": "object", "additionalProperties": {"type": "string"}},
-                "Any field, nested ones by dotted path: `name=…`, `actor.id=…`. Repeating a "
-                "field means OR, different fields mean AND.",
-                style="form",
-                explode=True,
-            ),
-        ]
-    },
-)
-async def list_events(request: Request, caller: Reader) -> Response:
-    """Return a page; following `Link` reaches every record, once each."""
-    question = parse_question(request.scope["query_string"], now=services(request).clock())
-    page = await services(request).records.page(
-        caller,
-        question.where,
-        order=question.order,
-        limit=question.limit,
-        cursor=question.cursor,
-    )
-    headers = {}
-    if page.next:
-        headers["Link"] = f'</events?{question.next_query(page.next)}>; rel="next"'
-    listed = b",".join(record.answer() for record in page.records)
-    return _record(b"[%b]" % listed, 200, headers)
 
 
 @router.get(

@@ -16,7 +16,7 @@ from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.web.bodies import MAX_BATCH_BYTES, MAX_FORM_BYTES, MAX_USER_BYTES
 from auditlogservice.web.documents import JSON, answers, problems
 from auditlogservice.web.problems import PROBLEMS, answer
-from auditlogservice.web.questions import DEFAULT_LIMIT, MAX_VALUES
+from auditlogservice.web.questions import DEFAULT_LIMIT, MAX_LEAVES
 from auditlogservice.web.routes.batches import MAX_BATCH_EVENTS
 from auditlogservice.web.services import services
 
@@ -104,6 +104,6 @@ async def read_limits() -> Response:
         "idempotency_key_characters": 255,
         "page_default": DEFAULT_LIMIT,
         "page_max": MAX_LIMIT,
-        "filter_values": MAX_VALUES,
+        "filter_conditions": MAX_LEAVES,
     }
     return Response(orjson.dumps(limits), media_type=JSON)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import orjson
 from fastapi import APIRouter, Request
 from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -17,6 +18,7 @@ from auditlogservice.errors import (
     InvalidTokenRequest,
     MalformedInput,
     UnsupportedGrantType,
+    UnsupportedMedia,
 )
 from auditlogservice.web.bodies import MAX_FORM_BYTES, read_body, require_media
 from auditlogservice.web.documents import JSON, answers, body, problems, refer
@@ -67,6 +69,9 @@ async def issue_token(request: Request) -> Response:
 
 async def _form(request: Request) -> dict[str, str]:
     """Return the text fields of the form, each at most once, read under the limits."""
+    _, options = parse_options_header(request.headers.get("content-type"))
+    if options.get(b"charset", b"utf-8").lower() not in {b"utf-8", b"utf8"}:
+        raise UnsupportedMedia("a form is UTF-8")
     raw = await read_body(request, limit=MAX_FORM_BYTES)
 
     async def receive() -> Message:
@@ -76,9 +81,10 @@ async def _form(request: Request) -> dict[str, str]:
         async with Request(request.scope, receive).form(
             max_files=0, max_fields=MAX_FORM_FIELDS, max_part_size=MAX_FORM_BYTES
         ) as form:
-            fields = [
-                (name, value) for name, value in form.multi_items() if isinstance(value, str)
-            ]
+            items = form.multi_items()
+        fields = [(name, value) for name, value in items if isinstance(value, str)]
+        for name, value in fields:
+            _ = name.encode(), value.encode()  # a lone surrogate is no text
     except (HTTPException, FormParserError, KeyError, ValueError):
         raise MalformedInput("the form cannot be read") from None
     if len(dict(fields)) < len(fields) or len(fields) > MAX_FORM_FIELDS:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from auditlogservice import canonical
 from auditlogservice.access import DEFAULT_SCOPES, format_scopes, parse_scopes
-from auditlogservice.errors import Conflict, InsufficientScope
+from auditlogservice.errors import Conflict
 from auditlogservice.times import format_utc
 from auditlogservice.validation import validate
 from auditlogservice.web.authn import Anyone, UserManager
@@ -115,10 +115,14 @@ async def read_user(request: Request, name: str, caller: UserManager) -> Respons
     openapi_extra=body(json=refer("UserChange")),
 )
 async def change_user(request: Request, name: str, caller: UserManager) -> Response:
-    """Change password, scopes, or whether the user may come in; at once, on every node."""
+    """Change password, scopes, or whether the user may come in; at once, on every node.
+
+    Who has a scope that the caller lacks is out of reach.
+    """
     asked = await _read(request, UserChange)
     accounts = services(request).accounts
     user = await accounts.user(name, tenant=caller.tenant)
+    _require_all(caller, user.scopes)
     scopes = None if asked.scopes is None else _grantable(caller, asked.scopes)
     if user.id == caller.user_id and (asked.disabled or scopes is not None):
         raise Conflict("nobody can disable themselves or change their own scopes")
@@ -135,9 +139,10 @@ async def change_user(request: Request, name: str, caller: UserManager) -> Respo
     responses=problems(400, 401, 403, 404, 409, 503),
 )
 async def remove_user(request: Request, name: str, caller: UserManager) -> Response:
-    """Remove a user; its events stay."""
+    """Remove a user, who has no scope that the caller lacks; its events stay."""
     accounts = services(request).accounts
     user = await accounts.user(name, tenant=caller.tenant)
+    _require_all(caller, user.scopes)
     if user.id == caller.user_id:
         raise Conflict("nobody can remove themselves")
     await accounts.remove(user)
@@ -146,9 +151,18 @@ async def remove_user(request: Request, name: str, caller: UserManager) -> Respo
 
 def _grantable(caller: Principal, words: list[str]) -> frozenset[Scope]:
     scopes = parse_scopes(words, pointer="/scopes")
-    for scope in sorted(scopes - caller.scopes):
-        raise InsufficientScope(scope)
+    _require_all(caller, scopes)
     return scopes
+
+
+def _require_all(caller: Principal, scopes: frozenset[Scope]) -> None:
+    """Raise InsufficientScope if the caller lacks one of these.
+
+    Whoever sets a user's password can sign in as that user, so a manager reaches only as far as
+    their own scopes do.
+    """
+    for scope in sorted(scopes):
+        caller.require(scope)
 
 
 async def _read(request: Request, model: type[M]) -> M:

@@ -1,0 +1,69 @@
+"""Work for a caller who may hang up: it stops when nobody waits for it any more."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from starlette.requests import ClientDisconnect
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+    from starlette.requests import Request
+    from starlette.types import Send
+
+T = TypeVar("T")
+
+
+class SlowReader(Exception):
+    """A reader that takes nothing in. The connection is broken off; it may come back."""
+
+
+async def send_chunk(send: Send, chunk: bytes, *, seconds: float) -> None:
+    """Send a part of a body; drop a reader that leaves us waiting: nothing is kept for it."""
+    try:
+        async with asyncio.timeout(seconds):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except TimeoutError:
+        raise SlowReader from None
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Return what `work` gives; cancel it and raise ClientDisconnect if the caller hangs up.
+
+    The body must have been read before: from then on the server tells of nothing but the end.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        working = tasks.create_task(_settle(work))
+        listening = tasks.create_task(_hung_up(request))
+        await asyncio.wait({working, listening}, return_when=asyncio.FIRST_COMPLETED)
+        # Whichever of the two is not done is not needed any more.
+        working.cancel()
+        listening.cancel()
+    if working.cancelled():
+        raise ClientDisconnect
+    outcome = working.result()
+    if isinstance(outcome, _Failed):
+        raise outcome.error
+    return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: Exception
+
+
+async def _settle(work: Coroutine[Any, Any, T]) -> T | _Failed:
+    """Keep an error for the caller, from whom a task group would hide it in a group."""
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001 - raised again by the caller
+        return _Failed(error)
+
+
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,201 @@
+"""Following the log: a feed for machines that ask, and a stream for those that listen."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from auditlogservice.access import Scope
+from auditlogservice.errors import AuditLogError
+from auditlogservice.events import Sequence
+from auditlogservice.ledger.follower import START
+from auditlogservice.ledger.records import MAX_LIMIT
+from auditlogservice.web.authn import Reader, bearer
+from auditlogservice.web.documents import JSON, answers, parameter, problems, refer
+from auditlogservice.web.patience import send_chunk, while_connected
+from auditlogservice.web.problems import problem_of
+from auditlogservice.web.questions import DEFAULT_LIMIT, Parameters, next_link, take_filter
+from auditlogservice.web.routes.lists import FILTERS
+from auditlogservice.web.services import services
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Send
+    from starlette.types import Scope as AsgiScope
+
+    from auditlogservice.access import Principal
+    from auditlogservice.events import Record
+    from auditlogservice.filters import Filter
+    from auditlogservice.web.services import Services
+
+router = APIRouter(tags=["following"])
+
+MAX_WAIT = 60  # seconds
+HEARTBEAT = 15.0  # seconds of silence, after which a stream says that it is alive
+LOOK_AGAIN = 1.0  # seconds after which a stream asks whether its token is still good
+MAX_STALL = 30.0  # seconds that a reader may keep a write waiting before it is dropped
+_LAST = 2**63 - 2
+
+_AFTER = parameter(
+    "after",
+    {"type": "integer", "minimum": -1},
+    "The last sequence that was seen. Without it, from the first record on.",
+)
+
+
+@router.get(
+    "/events/feed",
+    summary="Follow the log, by asking",
+    responses={
+        200: {
+            **answers("What came after", {"type": "array", "items": refer("Record")}),
+            "headers": {
+                "Link": {
+                    "description": 'Where to go on, always there: `<…>; rel="next"`',
+                    "schema": {"type": "string"},
+                }
+            },
+        },
+        **problems(400, 401, 403, 422, 503),
+    },
+    openapi_extra={
+        "parameters": [
+            _AFTER,
+            parameter(
+                "wait",
+                {"type": "integer", "minimum": 0, "maximum": MAX_WAIT, "default": 0},
+                "How many seconds to wait if there is nothing yet.",
+            ),
+            parameter(
+                "limit",
+                {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+                "How many records at most.",
+            ),
+            *FILTERS,
+        ]
+    },
+)
+async def read_feed(request: Request, caller: Reader) -> Response:
+    """Return records in the order of their sequence; following `Link` sees each exactly once."""
+    parameters = Parameters.read(request.scope["query_string"])
+    after = parameters.number("after", default=START, low=START, high=_LAST)
+    wait = parameters.number("wait", default=0, low=0, high=MAX_WAIT)
+    limit = parameters.number("limit", default=DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
+    where = take_filter(parameters, now=services(request).clock())
+    parameters.done()
+    work = services(request).follower.read_on(
+        caller.tenant, where, after=Sequence(after), limit=limit, wait=wait
+    )
+    stretch = await while_connected(request, work)
+    headers = {"Link": next_link("/events/feed", parameters, after=str(stretch.last))}
+    listed = b",".join(record.answer() for record in stretch.records)
+    return Response(b"[%b]" % listed, 200, headers, JSON)
+
+
+@router.get(
+    "/events/stream",
+    summary="Follow the log, by listening",
+    responses={
+        200: {
+            "description": "Server-Sent Events: `id` is the sequence, `data` the record",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        **problems(400, 401, 403, 422, 503),
+    },
+    openapi_extra={
+        "parameters": [
+            parameter(
+                "after",
+                {"type": "integer", "minimum": -1},
+                "The last sequence that was seen. Without it, and without `Last-Event-ID`, only "
+                "what comes in from now on.",
+            ),
+            parameter(
+                "Last-Event-ID",
+                {"type": "string"},
+                "What a browser sends when it connects again; it wins over `after`.",
+                place="header",
+            ),
+            *FILTERS,
+        ]
+    },
+)
+async def stream(request: Request, caller: Reader) -> Response:
+    """Send each record once, in order; a reader that is too slow is dropped, and can go on."""
+    here = services(request)
+    parameters = Parameters.read(request.scope["query_string"])
+    told = request.headers.get("last-event-id")
+    if told is not None:
+        parameters.given["after"] = [told]
+    after = None
+    if "after" in parameters.given:
+        after = Sequence(parameters.number("after", default=START, low=START, high=_LAST))
+    where = take_filter(parameters, now=here.clock())
+    parameters.done()
+    if after is None:
+        after = await here.follower.end(caller.tenant)
+    return _EventStream(here, caller, bearer(request), where, after)
+
+
+class _EventStream(Response):
+    """The answer to a listener: it ends when either side wants it to, or the token ends."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, here: Services, caller: Principal, token: str, where: Filter, after: Sequence
+    ) -> None:
+        super().__init__()
+        del self.headers["content-length"]
+        self._here = here
+        self._caller = caller
+        self._token = token
+        self._where = where
+        self._after = after
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        await while_connected(Request(scope, receive), self._run(send))
+
+    async def _run(self, send: Send) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        await _write(send, b"retry: 1000\n\n")
+        try:
+            await self._follow(send)
+        except AuditLogError as error:
+            # Too late for a status: the listener is told, and may come back with its last id.
+            code = problem_of(error).code.encode()
+            await _write(send, b'event: problem\ndata: {"code":"%b"}\n\n' % code)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _follow(self, send: Send) -> None:
+        clock = asyncio.get_running_loop().time
+        said = clock()
+        while not self._here.follower.is_closing:
+            stretch = await self._here.follower.read_on(
+                self._caller.tenant, self._where, after=self._after, limit=_BATCH, wait=LOOK_AGAIN
+            )
+            self._after = stretch.last
+            if stretch.records:
+                await _write(send, b"".join(map(_message, stretch.records)))
+                said = clock()
+            elif clock() - said >= HEARTBEAT:
+                # The id moves on over what does not match, so that coming back is cheap.
+                await _write(send, b": alive\nid: %d\n\n" % self._after)
+                said = clock()
+            caller = await self._here.tokens.check(self._token)
+            caller.require(Scope.EVENTS_READ)
+
+
+def _message(record: Record) -> bytes:
+    # JSON has no line breaks in it, so that one `data` line holds it all.
+    return b"id: %d\ndata: %b\n\n" % (record.sequence, record.answer())
+
+
+_BATCH = 100
+
+
+async def _write(send: Send, chunk: bytes) -> None:
+    await send_chunk(send, chunk, seconds=MAX_STALL)

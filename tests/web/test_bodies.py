@@ -1,0 +1,80 @@
+"""Bodies have limits in time and number, too: who sends slowly is not waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditlogservice.errors import Overloaded
+from auditlogservice.web import bodies
+from auditlogservice.web.bodies import MAX_BATCHES, BatchRoom
+from running import EVENT
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from running import Api
+
+JSON = {"content-type": "application/json"}
+
+
+async def slowly(parts: list[bytes], pause: float) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+        await asyncio.sleep(pause)
+
+
+async def test_a_body_that_stops_coming_is_given_up(
+    memory_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await memory_api.add("alice")
+    monkeypatch.setattr(bodies, "MAX_PAUSE", 0.05)
+    for path in ("/events", "/events/batch", "/events/search"):
+        answer = await memory_api.http.post(
+            path, content=slowly([b"[", b"]"], 5), headers=user | JSON
+        )
+        assert (answer.status_code, answer.json()["code"]) == (408, "request-timeout")
+        assert answer.headers["connection"] == "close"
+
+
+async def test_a_body_that_trickles_is_given_up_and_one_that_flows_is_read(
+    memory_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await memory_api.add("alice")
+    monkeypatch.setattr(bodies, "MAX_PAUSE", 0.2)
+    monkeypatch.setattr(bodies, "MIN_RATE", 1_000)
+    trickle = slowly([b" "] * 1_000, 0.01)
+    answer = await memory_api.http.post("/events", content=trickle, headers=user | JSON)
+    assert answer.status_code == 408
+    event = b'{"name":"n","event_type":"t","detail":"d"}'
+    flow = slowly([b" " * 100] * 40 + [event], 0.01)  # twice as long as a pause may be
+    answer = await memory_api.http.post("/events", content=flow, headers=user | JSON)
+    assert answer.status_code == 201
+
+
+async def test_so_many_batches_are_in_the_house_at_once_and_no_more(memory_api: Api) -> None:
+    user = await memory_api.add("alice")
+    room = memory_api.services.batches
+    with ExitStack() as places:
+        for _ in range(MAX_BATCHES - 1):
+            places.enter_context(room.place())
+        answer = await memory_api.http.post("/events/batch", json=[EVENT], headers=user)
+        assert answer.status_code == 200
+        places.enter_context(room.place())
+        answer = await memory_api.http.post("/events/batch", json=[EVENT], headers=user)
+        assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+        assert answer.headers["retry-after"] == "1"
+    answer = await memory_api.http.post("/events/batch", json=[EVENT], headers=user)
+    assert answer.status_code == 200
+
+
+def test_a_place_is_given_back_whatever_happens() -> None:
+    room = BatchRoom(places=1)
+    for _ in range(2):
+        with pytest.raises(Overloaded), room.place(), room.place():
+            pass
+    with room.place():
+        pass
