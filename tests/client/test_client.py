@@ -15,6 +15,7 @@ from auditlogservice.client import Client, calls
 from auditlogservice.client.answers import split_array
 from auditlogservice.client.failures import (
     BadAddress,
+    BadToken,
     Refused,
     ServerUnreachable,
     SignInNeeded,
@@ -37,7 +38,7 @@ URL = "http://log.example/audit"
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What the client would have slept."""
     slept: list[float] = []
-    monkeypatch.setattr("auditlogservice.client.calls.time.sleep", slept.append)
+    monkeypatch.setattr("auditlogservice.client.wire.time.sleep", slept.append)
     return slept
 
 
@@ -57,6 +58,21 @@ def client(*answers: httpx2.Response | Exception, seen: list[httpx2.Request]) ->
 
 def problem(status: int, **fields: Any) -> httpx2.Response:
     return httpx2.Response(status, json={"title": "No", "status": status, **fields})
+
+
+@pytest.mark.parametrize("token", ["tok\nen", "tok en", "tök", "tok\x00", "tok\x7f"])
+def test_a_token_that_is_none_is_refused_unseen(token: str) -> None:
+    with pytest.raises(BadToken) as caught:
+        Client(URL, token, transport=httpx2.MockTransport(lambda _: httpx2.Response(500))).count()
+    assert "tok" not in str(caught.value).replace("the token is none", "")
+
+
+def test_blanks_around_a_token_are_no_part_of_it() -> None:
+    seen: list[httpx2.Request] = []
+    with client(httpx2.Response(201, content=RECORD), seen=seen) as here:
+        here._wire.token = " secret\r\n"
+        here.send(EVENT)
+    assert seen[0].headers["authorization"] == "Bearer secret"
 
 
 # ---- one event ------------------------------------------------------------------------

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import json
 import stat
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import zstandard
-from typer.testing import CliRunner
 
 from auditlogservice import __version__
 from auditlogservice.client.shapes.known import BY_NAME
@@ -20,142 +14,9 @@ from auditlogservice.runtime.cli import app as commands
 from auditlogservice.runtime.cli import connection
 from auditlogservice.runtime.cli.importing import Format
 from auditlogservice.runtime.cli.terminal import visible, visible_json
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from typer.testing import Result
+from stub import NASTY, StubServer, run
 
 DATA = Path(__file__).parents[1] / "data"
-NASTY = "evil\x1b[31m\u202egnp\x9b\r\n"
-
-
-class StubServer(ThreadingHTTPServer):
-    """Keeps events by their idempotency key. Takes the token `good`, and the password `pw`."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.records: list[dict[str, Any]] = []
-        self.keys: dict[str, int] = {}
-        self.queries: list[dict[str, list[str]]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def keep(self, event: dict[str, Any], key: str) -> tuple[int, bool]:
-        if key in self.keys:
-            return self.keys[key], True
-        sequence = self.keys[key] = len(self.records)
-        told = {"event_data": None, **event, "_id": f"{sequence:024x}", "sequence": sequence}
-        self.records.append({**told, "timestamp": "2026-01-01T00:00:00.000000Z"})
-        return sequence, False
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: StubServer
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        if self.path == "/token":
-            self._token(parse_qs(body.decode()))
-        elif self._signed_in():
-            {"/events": self._event, "/events/batch": self._batch}[self.path](body)
-
-    def do_GET(self) -> None:
-        if not self._signed_in():
-            return
-        query = parse_qs(urlsplit(self.path).query)
-        self.server.queries.append(query)
-        start, size = int(query.get("cursor", ["0"])[0]), int(query["limit"][0])
-        more = {"Link": f'</events?limit={size}&cursor={start + size}>; rel="next"'}
-        page = self.server.records[start : start + size]
-        self._answer(200, page, more if start + size < len(self.server.records) else {})
-
-    def _token(self, form: dict[str, list[str]]) -> None:
-        if form["password"] != ["pw"]:
-            self._answer(400, {"error": "invalid_grant", "error_description": "not right"})
-        else:
-            self._answer(200, {"access_token": "good", "expires_in": 43200, "scope": ""})
-
-    def _signed_in(self) -> bool:
-        good = self.headers["authorization"] == "Bearer good"
-        if not good:
-            self._answer(401, {"detail": "a valid bearer token is needed"})
-        return good
-
-    def _event(self, body: bytes) -> None:
-        event = json.loads(body)
-        if not event["name"]:
-            flaw = {"pointer": "/name", "detail": f"too short {NASTY}"}
-            self._answer(422, {"detail": "refused", "errors": [flaw]})
-            return
-        sequence, again = self.server.keep(event, self.headers["idempotency-key"])
-        self._answer(200 if again else 201, self.server.records[sequence])
-
-    def _batch(self, body: bytes) -> None:
-        lines = zstandard.ZstdDecompressor().decompressobj().decompress(body).splitlines()
-        result: dict[str, list[dict[str, Any]]] = {"successful": [], "failed": []}
-        for index, line in enumerate(lines):
-            event = json.loads(line)
-            key = event.pop("idempotency_key")
-            if event["name"] == "bad":
-                failed = {"index": index, "code": "x", "detail": "no", "pointer": "/name"}
-                result["failed"].append(failed)
-                continue
-            sequence, again = self.server.keep(event, key)
-            kept = {"index": index, "_id": f"{sequence:024x}", "sequence": sequence}
-            result["successful"].append(kept | ({"replayed": True} if again else {}))
-        self._answer(200, result)
-
-    def _answer(self, status: int, value: object, headers: dict[str, str] | None = None) -> None:
-        body = json.dumps(value, ensure_ascii=False).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        for name, words in (headers or {}).items():
-            self.send_header(name, words)
-        self.end_headers()
-        self.wfile.write(body)
-
-
-@pytest.fixture
-def server() -> Iterator[StubServer]:
-    stub = StubServer()
-    thread = threading.Thread(target=stub.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield stub
-    stub.shutdown()
-    thread.join()
-    stub.server_close()
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A configuration folder of nobody, and an environment without our variables."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    for name in ("AUDITLOG_URL", "AUDITLOG_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
-
-
-def run(*args: str, stdin: str | bytes = "", env: dict[str, str | None] | None = None) -> Result:
-    result = CliRunner().invoke(commands.app, args, input=stdin, env=env)
-    assert "Traceback" not in result.output
-    return result
-
-
-@pytest.fixture
-def signed_in(server: StubServer, home: Path) -> StubServer:
-    assert home.exists()
-    result = run("login", "alice", "--password-stdin", "--url", server.url, stdin="pw\n")
-    assert result.exit_code == 0, result.output
-    return server
 
 
 # ---- signing in -----------------------------------------------------------------------
@@ -207,6 +68,20 @@ def test_a_kept_token_goes_to_no_other_server(signed_in: StubServer) -> None:
 def test_address_and_token_come_from_the_environment(server: StubServer) -> None:
     env: dict[str, str | None] = {"AUDITLOG_URL": server.url, "AUDITLOG_TOKEN": "good"}
     assert run("list", env=env).exit_code == 0
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("token", ["eyJsecret\neyJ", "eyJé"])
+def test_a_token_that_is_none_is_not_shown(server: StubServer, token: str) -> None:
+    result = run("list", env={"AUDITLOG_URL": server.url, "AUDITLOG_TOKEN": token})
+    assert result.exit_code == 1
+    assert result.stderr.startswith("auditlogservice: the token is none: ")
+    assert "eyJ" not in result.output
+
+
+@pytest.mark.usefixtures("home")
+def test_a_token_may_end_in_a_newline(server: StubServer) -> None:
+    assert run("list", env={"AUDITLOG_URL": server.url, "AUDITLOG_TOKEN": "good\n"}).exit_code == 0
 
 
 @pytest.mark.usefixtures("home")

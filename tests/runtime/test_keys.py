@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
+import os
 import stat
 from typing import TYPE_CHECKING
 
@@ -45,6 +47,25 @@ def test_a_file_that_is_no_key_is_refused_and_kept(tmp_path: Path, content: byte
     with pytest.raises(UnsafeSetup, match="not a private key"):
         load_token_key(tmp_path)
     assert path.read_bytes() == content
+
+
+def test_what_a_process_that_was_killed_left_behind_is_in_nobodys_way(tmp_path: Path) -> None:
+    """In a container the next process has the same number."""
+    left = tmp_path / f".token-key.pem.{os.getpid()}"
+    left.write_bytes(b"half of a k")
+    assert load_token_key(tmp_path).is_private
+
+
+def test_a_key_that_cannot_be_written_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        load_token_key(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def _thumbprint(folder: Path) -> str:

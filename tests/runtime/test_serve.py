@@ -8,6 +8,7 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ import httpx2
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 COMMAND = Path(sys.executable).parent / "auditlogservice"
 READY = re.compile(r"auditlogservice is ready at (http://\S+)\n")
@@ -38,10 +39,13 @@ class Server:
     output: list[str] = field(default_factory=list)
     clients: list[httpx2.Client] = field(default_factory=list)
     url: str = ""
+    grace: str = "10s"
 
     def environment(self) -> dict[str, str]:
         path = os.environ["PATH"]  # noqa: TID251 - where the system's programs are
-        found = {"PATH": path, "AUDITLOG_DATA_DIR": str(self.folder)}
+        # The disk of whoever runs the tests may be nearly full.
+        found = {"AUDITLOG_MIN_FREE_BYTES": "0", "AUDITLOG_DATA_DIR": str(self.folder)}
+        found |= {"PATH": path, "AUDITLOG_SHUTDOWN_GRACE": self.grace}
         return found | ({"AUDITLOG_STORE": self.store} if self.store else {})
 
     def start(self) -> None:
@@ -121,7 +125,7 @@ def test_an_empty_store_gets_an_admin_whose_password_is_shown_once(server: Serve
         ["bash", "-c", f"{curl[1]} --silent"], capture_output=True, check=True, timeout=30
     )
     assert json.loads(answer.stdout)["scope"].split() == [
-        "events:write", "events:read", "events:delete", "users:manage",
+        "events:write", "events:read", "events:export", "events:delete", "users:manage",
     ]  # fmt: skip
     assert server.stop() == 0
     server.output.clear()
@@ -254,6 +258,147 @@ def test_a_server_that_cannot_work_says_why_in_a_line(tmp_path: Path) -> None:
     assert "--port" in refused("--host", "192.0.2.1")
 
 
+def run_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(
+    ("content", "mode", "why"),
+    [(b"junk", 0o600, "not a private key"), (b"", 0o600, "not a private key"),
+     (b"junk", 0o644, "chmod 600")],
+)  # fmt: skip
+def test_a_bad_token_key_is_one_line_and_exit_1(
+    mongodb_url: str, tmp_path: Path, workers: str, content: bytes, mode: int, why: str
+) -> None:
+    key = tmp_path / "data" / "token-key.pem"
+    key.parent.mkdir()
+    key.write_bytes(content)
+    key.chmod(mode)
+    done = run_in(
+        tmp_path, "serve", "--port", "0", "--data-dir", str(key.parent), "--store", mongodb_url,
+        "--workers", workers,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert why in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+REFUSING = """
+from contextlib import asynccontextmanager
+from auditlogservice.__main__ import main
+from auditlogservice.errors import UnsafeSetup
+from auditlogservice.runtime import wiring
+
+@asynccontextmanager
+async def refuse(*_):
+    raise UnsafeSetup("the moon is full")
+    yield
+
+wiring.open_services = refuse
+main()
+"""
+
+
+def test_a_setup_that_the_application_refuses_at_its_start_is_one_line_too(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSING, "serve", "--port", "0"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (1, "auditlogservice: the moon is full\n")
+
+
+def open_and_say(url: str, sent: bytes) -> socket.socket:
+    host, _, port = url.removeprefix("http://").partition(":")
+    opened = socket.create_connection((host, int(port)))
+    opened.sendall(sent)
+    return opened
+
+
+def test_a_body_that_never_ends_does_not_hold_up_a_stop(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data", None)
+    server.grace = "2s"
+    server.start()
+    try:
+        head = (
+            b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n"
+            b"Content-Type: application/x-www-form-urlencoded\r\n\r\nx"
+        )
+        with open_and_say(server.url, head), open_and_say(server.url, head[:20]):
+            time.sleep(0.3)
+            begin = time.monotonic()
+            assert server.stop() == 0
+            assert time.monotonic() - begin < 2
+        assert "Traceback" not in server.errors
+        assert "Exception" not in server.errors
+    finally:
+        server.stop(signal.SIGKILL)
+
+
+def children_of(pid: int) -> list[int]:
+    """The workers: those that were spawned, and not what keeps books of them."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int(each.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+            if parent == pid and "spawn_main" in each.joinpath("cmdline").read_text():
+                found.append(int(each.name))
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def within(seconds: float, found: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found():
+            return True
+        time.sleep(0.05)
+    return found()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks /proc")
+def test_workers_end_with_their_parent_and_a_dead_one_leaves_the_figures(
+    mongodb_url: str, tmp_path: Path
+) -> None:
+    server = Server(tmp_path / "data", mongodb_url, ("--workers", "2"))
+    server.start()
+    try:
+        first, other = children_of(server.process.pid)
+        os.kill(first, signal.SIGKILL)
+        assert within(20, lambda: set(children_of(server.process.pid)) - {first, other} != set())
+        assert within(20, lambda: f'pid="{first}"' not in figures(server))
+        assert figures(server).count("\nauditlog_info{") == 1
+        workers = children_of(server.process.pid)
+        assert len(workers) == 2
+        server.stop(signal.SIGKILL)
+        assert within(10, lambda: not any(is_alive(pid) for pid in workers))
+    finally:
+        server.stop(signal.SIGKILL)
+
+
+def figures(server: Server) -> str:
+    return httpx2.get(f"{server.url}/metrics").text
+
+
 # ---- users on the store itself -------------------------------------------------------------
 
 
@@ -280,6 +425,23 @@ def test_users_are_managed_beside_a_running_server(server: Server) -> None:
     assert server.users("remove", "alice").returncode == 0
     time.sleep(1)
     assert client.get("/me").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("list",), ("disable", "a"), ("enable", "a"), ("passwd", "a", "--password-stdin"),
+     ("scopes", "a", "events:read"), ("remove", "a")],
+    ids=lambda arguments: arguments[0],
+)  # fmt: skip
+def test_a_store_that_is_not_there_is_not_made_by_a_look_at_it(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    server = Server(tmp_path / "data")
+    done = server.users(*arguments, entered=PASSWORD)
+    assert done.returncode == 1
+    assert "there is no store at " in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not server.folder.exists()
 
 
 def test_a_bad_user_is_refused_in_a_line(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ def test_without_anything_the_defaults_hold() -> None:
     assert settings.store_url == "sqlite:///auditlog-data/audit.db"
     assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8080, 1)
     assert settings.token_ttl == timedelta(hours=12)
+    assert settings.min_free_bytes == 512 * 2**20
 
 
 def test_options_win_over_environment_over_env_file_over_toml(
@@ -50,7 +51,7 @@ def test_the_default_database_lies_in_the_data_folder(tmp_path: Path) -> None:
     [
         ("PORT", "abc"), ("PORT", "70000"), ("WORKERS", "0"), ("TOKEN_TTL", "5"),
         ("TOKEN_TTL", "30s"), ("TOKEN_TTL", "31d"), ("LOG_LEVEL", "loud"), ("QUEUE_EVENTS", "0"),
-        ("STORE_TIMEOUT", "0s"), ("TOKEN_TTL", "soon"),
+        ("STORE_TIMEOUT", "0s"), ("TOKEN_TTL", "soon"), ("MIN_FREE_BYTES", "-1"),
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_be_is_named(
@@ -58,4 +59,27 @@ def test_a_value_that_cannot_be_is_named(
 ) -> None:
     monkeypatch.setenv(f"AUDITLOG_{name}", value)
     with pytest.raises(UnsafeSetup, match=f"AUDITLOG_{name}"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (".env", b"AUDITLOG_PORT=\xff\n"),
+        ("auditlogservice.toml", b"port = = 1\n"),
+        ("auditlogservice.toml", b"host = '\xff'\n"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(
+    an_empty_folder: Path, name: str, content: bytes
+) -> None:
+    (an_empty_folder / name).write_bytes(content)
+    with pytest.raises(UnsafeSetup, match=f"^{name} cannot be read: ") as caught:
+        load_settings()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_setting_of_the_file_that_does_not_exist_is_named(an_empty_folder: Path) -> None:
+    (an_empty_folder / "auditlogservice.toml").write_text("prot = 1\n[server]\nport = 2\n")
+    with pytest.raises(UnsafeSetup, match="do not exist: prot, server"):
         load_settings()

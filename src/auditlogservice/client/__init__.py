@@ -1,8 +1,10 @@
 """What talks to a server, and what reads foreign log files. It carries no server code.
 
 - `failures`: what may go wrong between here and a server, as one tree.
-- `calls`: `Client`, one method for each call, with retries that are safe.
-- `answers`: what a server said, with the exact bytes of each record.
+- `calls`: `Client`, one method for each call.
+- `wire`: one call, with retries that are safe.
+- `following`: the log as it grows, across lost connections; `sse`: its messages, purely.
+- `answers`: what a server said, with the exact bytes of each record; `figures`: counts of them.
 - `packing`: a file's bytes in clear.
 - `sources`: a file or standard input, as records with their places.
 - `shapes`: foreign audit formats told as our events.

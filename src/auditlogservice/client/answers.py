@@ -45,6 +45,10 @@ class Answer:
     def id(self) -> str:
         return str(self.record.get("_id", ""))
 
+    @property
+    def sequence(self) -> int:
+        return _whole(self.record, "sequence")
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:

@@ -1,15 +1,15 @@
 """A client of the HTTP API: one method for each call.
 
 Whatever is sent carries an idempotency key, the caller's or one made up here. So a call that got
-no answer, or "not now", is simply made again: the server keeps the event once. A token goes to
-the server it was given for, and never to an address that an answer names.
+no answer, or "not now", is simply made again: the server keeps the event once. Questions are
+asked with the query parameters of the API: `("actor.id", "alice")`, `("since", "7d")`,
+`("q", "login -actor.id:root")`.
 """
 
 from __future__ import annotations
 
-import random
-import time
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
@@ -24,34 +24,32 @@ from auditlogservice.client.answers import (
     read_answer,
     read_batch,
     read_page,
-    read_problem,
     read_token,
 )
-from auditlogservice.client.failures import (
-    BadAddress,
-    ClientError,
-    Problem,
-    Refused,
-    ServerUnreachable,
-    SignInNeeded,
-    TooBusy,
-    TooLarge,
-    UnexpectedAnswer,
+from auditlogservice.client.failures import TooLarge, UnexpectedAnswer
+from auditlogservice.client.figures import (
+    Count,
+    Facets,
+    Histogram,
+    read_count,
+    read_facets,
+    read_histogram,
 )
-from auditlogservice.client.retries import WORTH_REPEATING, Patience, retry_after
-from auditlogservice.errors import InputRefused
+from auditlogservice.client.following import Download, follow
+from auditlogservice.client.retries import Patience
+from auditlogservice.client.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from typing import Self, TypeVar
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Self
 
-    Value = TypeVar("Value")
-    OnWait = Callable[[ClientError, float], None]
+    from auditlogservice.client.wire import OnWait
+
+    Filters = Iterable[tuple[str, str]]
 
 MAX_PAGE = 1_000
-_CREATED, _UNAUTHORISED, _TOO_LARGE, _FIRST_REFUSAL = 201, 401, 413, 400
-# No answer came, so that the call's fate is open; with a key it can be made again.
-_LOST = (httpx2.NetworkError, httpx2.TimeoutException, httpx2.RemoteProtocolError)
+START = -1  # the place before the first record
+_CREATED = 201
 
 
 class Client:
@@ -69,12 +67,9 @@ class Client:
         on_wait: OnWait | None = None,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        self.url = _checked(url)
-        self._token = token
-        self._patience = patience or Patience()
-        self._on_wait = on_wait
-        timeout = httpx2.Timeout(60.0, connect=5.0)
-        self._http = httpx2.Client(base_url=self.url, timeout=timeout, transport=transport)
+        self._wire = Wire(
+            url, token, patience=patience or Patience(), on_wait=on_wait, transport=transport
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -83,23 +78,26 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        self._http.close()
+        self._wire.close()
+
+    @property
+    def url(self) -> str:
+        return self._wire.url
 
     def login(self, username: str, password: str) -> Token:
         """Return a token for this user, and use it from now on."""
         form = {"grant_type": "password", "username": username, "password": password}
-        answer = self._call(self._http.build_request("POST", "/token", data=form))
-        token = self._read(read_token, answer)
-        self._token = token.access_token
+        token = self._wire.read(read_token, self._wire.post_form("/token", form))
+        self._wire.token = token.access_token
         return token
 
     def send(self, event: Mapping[str, Json], *, idempotency_key: str | None = None) -> Answer:
         """Keep one event; return the record once it is durable."""
         key = idempotency_key or uuid.uuid4().hex
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
-        answer = self._post("/events", dump(dict(event)), headers)
+        answer = self._wire.post("/events", dump(dict(event)), headers)
         replayed = answer.status_code != _CREATED
-        return self._read(lambda raw: read_answer(raw, replayed=replayed), answer)
+        return self._wire.read(lambda raw: read_answer(raw, replayed=replayed), answer)
 
     def send_batch(self, events: Iterable[Mapping[str, Json]]) -> BatchAnswer:
         """Keep many events in one call; each may carry its own `idempotency_key`."""
@@ -115,115 +113,108 @@ class Client:
         headers = {"Content-Type": "application/x-ndjson", "Content-Encoding": "zstd"}
         body = zstandard.ZstdCompressor().compress(b"\n".join(lines))
         try:
-            answer = self._post("/events/batch", body, headers)
+            answer = self._wire.post("/events/batch", body, headers)
         except TooLarge:
             if len(lines) < 2:  # noqa: PLR2004 - one event cannot be halved
                 raise
             half = len(lines) // 2
             return self.send_lines(lines[:half]).then(self.send_lines(lines[half:]), offset=half)
-        return self._read(read_batch, answer)
+        return self._wire.read(read_batch, answer)
 
     def get(self, event_id: str) -> Answer:
-        answer = self._get(f"/events/{quote(event_id, safe='')}")
-        return self._read(lambda raw: read_answer(raw, replayed=False), answer)
+        answer = self._wire.get(f"/events/{quote(event_id, safe='')}")
+        return self._wire.read(lambda raw: read_answer(raw, replayed=False), answer)
+
+    # ---- questions ------------------------------------------------------------
 
     def events(
-        self,
-        filters: Iterable[tuple[str, str]] = (),
-        *,
-        limit: int | None = None,
-        sort: str = "timestamp",
+        self, filters: Filters = (), *, limit: int | None = None, sort: str = "timestamp"
     ) -> Iterator[Answer]:
-        """Yield the records that match, page after page; all of them without a `limit`.
-
-        `filters` are the query parameters of the API: `("actor.id", "alice")`, `("since", "7d")`.
-        """
+        """Yield the records that match, page after page; all of them without a `limit`."""
         page = MAX_PAGE if limit is None else min(limit, MAX_PAGE)
-        query = [*filters, ("sort", sort), ("limit", str(page))]
-        path: str | None = f"/events?{urlencode(query)}"
+        path: str | None = _path("/events", filters, sort=sort, limit=page)
         left = limit
         while path and left != 0:
-            answer = self._get(path)
-            records = self._read(read_page, answer)
+            answer = self._wire.get(path)
+            records = self._wire.read(read_page, answer)
             yield from records[:left]
             left = left and max(left - len(records), 0)
-            path = _next_page(answer)
+            path = _next_page("/events", answer)
 
-    # ---- one call -------------------------------------------------------------
+    def count(self, filters: Filters = ()) -> Count:
+        return self._wire.read(read_count, self._wire.get(_path("/events/count", filters)))
 
-    def _get(self, path: str) -> httpx2.Response:
-        return self._call(self._http.build_request("GET", path, headers=self._own()))
+    def histogram(self, filters: Filters = (), *, interval: str = "auto") -> Histogram:
+        """Count per bucket of time, so wide as `interval` says: `15m`, `1h`, `7d`."""
+        path = _path("/events/histogram", filters, interval=interval)
+        return self._wire.read(read_histogram, self._wire.get(path))
 
-    def _post(self, path: str, body: bytes, headers: Mapping[str, str]) -> httpx2.Response:
-        told = {**self._own(), **headers}
-        return self._call(self._http.build_request("POST", path, content=body, headers=told))
+    def facets(self, field: str, filters: Filters = (), *, limit: int = 10) -> Facets:
+        """Count the values of a field, which is named by its path."""
+        path = _path("/events/facets", filters, field=field, limit=limit)
+        return self._wire.read(read_facets, self._wire.get(path))
 
-    def _own(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+    # ---- following ------------------------------------------------------------
 
-    def _call(self, request: httpx2.Request) -> httpx2.Response:
-        """Make the call until there is an answer that a repetition would not change."""
-        attempt = 0
+    def end(self) -> int:
+        """Return the sequence of the newest record, or START if there is none."""
+        for answer in self.events(limit=1, sort="-timestamp"):
+            return answer.sequence
+        return START
+
+    def feed(
+        self, filters: Filters = (), *, after: int = START, wait: int = 0
+    ) -> Iterator[Answer]:
+        """Yield the records after a place, each once, in order, by asking.
+
+        It ends where the log ends, unless `wait` says for how many seconds to ask at a time:
+        then it never does.
+        """
+        path = _path("/events/feed", filters, after=after, wait=wait, limit=MAX_PAGE)
         while True:
-            outcome, asked = self._attempt(request)
-            attempt += 1
-            if isinstance(outcome, httpx2.Response):
-                return outcome
-            if attempt >= self._patience.attempts or isinstance(outcome, UnexpectedAnswer):
-                raise outcome
-            self._wait(outcome, attempt, asked)
+            answer = self._wire.get(path, wait=wait)
+            records = self._wire.read(read_page, answer)
+            yield from records
+            beyond = _next_page("/events/feed", answer)
+            if beyond is None:
+                raise UnexpectedAnswer(self.url, "it does not say where to go on")
+            if not (records or wait) and _place(beyond) == _place(path):
+                return
+            path = beyond
 
-    def _attempt(
-        self, request: httpx2.Request
-    ) -> tuple[httpx2.Response | ClientError, float | None]:
-        try:
-            answer = self._http.send(request)
-        except _LOST as error:
-            return ServerUnreachable(self.url, str(error) or type(error).__name__), None
-        except httpx2.HTTPError as error:
-            return UnexpectedAnswer(self.url, str(error) or type(error).__name__), None
-        if answer.status_code in WORTH_REPEATING:
-            return TooBusy(_problem(answer)), retry_after(answer.headers)
-        if not answer.is_success:
-            raise self._refusal(answer)
-        return answer, None
+    def stream(
+        self, filters: Filters = (), *, after: int | None = None
+    ) -> Iterator[tuple[int, bytes]]:
+        """Yield each record after a place, once, in order, as soon as it is there: without end.
 
-    def _wait(self, why: ClientError, attempt: int, asked: float | None) -> None:
-        chance = random.random()  # noqa: S311 - spreads callers, keeps no secret
-        seconds = self._patience.wait(attempt - 1, asked=asked, chance=chance)
-        if self._on_wait:
-            self._on_wait(why, seconds)
-        time.sleep(seconds)
+        Without a place it begins with what comes in from now on. A connection that is lost is
+        made again, for as long as it takes; only a refusal ends it.
+        """
+        yield from follow(self._wire, list(filters), self.end() if after is None else after)
 
-    def _refusal(self, answer: httpx2.Response) -> ClientError:
-        if answer.status_code < _FIRST_REFUSAL:
-            where = answer.headers.get("location", "nowhere")
-            return UnexpectedAnswer(self.url, f"it redirects to {where}")
-        kinds = {_UNAUTHORISED: SignInNeeded, _TOO_LARGE: TooLarge}
-        return kinds.get(answer.status_code, Refused)(_problem(answer))
-
-    def _read(self, read: Callable[[bytes], Value], answer: httpx2.Response) -> Value:
-        try:
-            return read(answer.content)
-        except (InputRefused, UnicodeDecodeError) as error:
-            raise UnexpectedAnswer(self.url, str(error)) from None
+    @contextmanager
+    def export(
+        self, filters: Filters = (), *, kind: str = "ndjson", after: int | None = None
+    ) -> Iterator[Download]:
+        """Give a file in the making: all that matches, as it was when this began."""
+        behind = {} if after is None else {"after": after}
+        path = _path("/events/export", filters, format=kind, **behind)
+        with self._wire.open(path) as answer:
+            end = answer.headers.get("auditlog-snapshot-end", "")
+            yield Download(self._wire.chunks(answer), int(end) if end.isdecimal() else None)
 
 
-def _checked(url: str) -> str:
-    try:
-        parsed = httpx2.URL(url)
-    except httpx2.InvalidURL:
-        raise BadAddress(url) from None
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise BadAddress(url)
-    return url.rstrip("/")
+def _path(path: str, filters: Filters, **more: str | int) -> str:
+    query = urlencode([*filters, *more.items()])
+    return f"{path}?{query}" if query else path
 
 
-def _problem(answer: httpx2.Response) -> Problem:
-    return read_problem(answer.content, status=answer.status_code, reason=answer.reason_phrase)
-
-
-def _next_page(answer: httpx2.Response) -> str | None:
-    """Return the path of the next page: of the link only its query, so that no server is left."""
+def _next_page(path: str, answer: httpx2.Response) -> str | None:
+    """Return where to go on: of the link only its query, so that no server is left."""
     link = answer.links.get("next", {}).get("url")
-    return f"/events?{httpx2.URL(link).query.decode()}" if link else None
+    return f"{path}?{httpx2.URL(link).query.decode()}" if link else None
+
+
+def _place(path: str) -> str | None:
+    place: str | None = httpx2.URL(path).params.get("after")
+    return place

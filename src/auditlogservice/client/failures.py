@@ -2,8 +2,10 @@
 
     ClientError
     ├── BadAddress
+    ├── BadToken
     ├── ServerUnreachable
     ├── UnexpectedAnswer
+    ├── BrokenOff
     └── Refused ── SignInNeeded, TooBusy, TooLarge
 
 Every message is one line for people, and none holds a token or a password.
@@ -29,6 +31,13 @@ class BadAddress(ClientError):
         super().__init__(f"{url!r} is no address of a server: expected http://… or https://…")
 
 
+class BadToken(ClientError):
+    """The token is none, and is not shown: it may hold the better part of one."""
+
+    def __init__(self) -> None:
+        super().__init__("the token is none: it has to be visible ASCII characters without blanks")
+
+
 class ServerUnreachable(ClientError):
     """Nothing answered, not even after the retries."""
 
@@ -41,6 +50,13 @@ class UnexpectedAnswer(ClientError):
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"{url} did not answer as an audit log does: {reason}")
+
+
+class BrokenOff(ClientError):
+    """The answer began, and ended before its end. What came until then is right."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"the connection to {url} ended early: {reason}")
 
 
 @dataclass(frozen=True, slots=True)

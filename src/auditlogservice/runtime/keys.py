@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from auditlogservice.errors import UnsafeSetup
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def load_token_key(data_dir: Path) -> OKPKey:
@@ -41,14 +40,14 @@ def load_token_key(data_dir: Path) -> OKPKey:
 
 def _create(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    # mkstemp gives mode 0600 from the first moment, and a name that no killed process has left.
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass  # another process was first; its key is as good
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):  # another process was first; its key is as good
+            os.link(draft, path)
     finally:
-        draft.unlink()
+        Path(draft).unlink()

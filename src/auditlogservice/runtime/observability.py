@@ -72,6 +72,11 @@ def configure_logs(settings: Settings) -> None:
     )
 
 
+def forget_worker(pid: int | None) -> None:
+    """Take the gauges of a worker that has died out of the figures."""
+    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
 def _one_line(event: dict[str, Any]) -> str:
     return orjson.dumps(event, default=str).decode()
 
@@ -86,6 +91,9 @@ class AccessLines:
 
     def __init__(self) -> None:
         self._log = logger("access")
+
+    def dropped(self, *, path: str, request_id: str) -> None:
+        self._log.warning("dropped", why="slow reader", path=path, request_id=request_id)
 
     def defect(self, error: Exception, *, request_id: str) -> None:
         self._log.error("defect", request_id=request_id, exc_info=error)
@@ -145,7 +153,7 @@ class PrometheusMetrics:
             "The version that runs.",
             ("version",),
             registry=self._registry,
-            multiprocess_mode="liveall",
+            multiprocess_mode="max",  # one for all workers: each would have its pid otherwise
         )
         info.labels(__version__).set(1)
         self._queued = Gauge(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +18,8 @@ from pydantic_settings import (
 
 from auditlogservice.errors import UnsafeSetup
 
+_ENV_FILE = ".env"
+_TOML_FILE = "auditlogservice.toml"
 _DURATION = re.compile(r"(\d+)(s|m|h|d)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -39,8 +42,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="AUDITLOG_",
-        env_file=".env",
-        toml_file="auditlogservice.toml",
+        env_file=_ENV_FILE,
+        toml_file=_TOML_FILE,
         extra="ignore",
         frozen=True,
         use_attribute_docstrings=True,
@@ -79,6 +82,10 @@ class Settings(BaseSettings):
     queue_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
     """How many bytes may wait to be written before new ones are refused with 503."""
 
+    min_free_bytes: Annotated[int, Field(ge=0)] = 512 * 1024 * 1024
+    """How much of the disk under an SQLite database is kept free: with less, new events are
+    refused with 503 and everything else goes on. 0 keeps nothing."""
+
     store_timeout: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(seconds=10)
     """How long one call to MongoDB may take before the answer is 503."""
 
@@ -105,11 +112,31 @@ class Settings(BaseSettings):
         return self.store or f"sqlite:///{self.data_dir / 'audit.db'}"
 
 
+def _check_files() -> None:
+    """See that both files can be read; the library that does it would name neither."""
+    try:
+        _text(_ENV_FILE)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnsafeSetup(f"{_ENV_FILE} cannot be read: {error}") from None
+    try:
+        told = tomllib.loads(_text(_TOML_FILE))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UnsafeSetup(f"{_TOML_FILE} cannot be read: {error}") from None
+    if unknown := sorted(told.keys() - Settings.model_fields.keys()):
+        raise UnsafeSetup(f"{_TOML_FILE} has settings that do not exist: {', '.join(unknown)}")
+
+
+def _text(name: str) -> str:
+    path = Path(name)
+    return path.read_text("utf-8") if path.is_file() else ""
+
+
 def load_settings(**options: object) -> Settings:
     """Return the settings, with these options before all other sources; None means not given.
 
-    Raises UnsafeSetup, naming each variable that cannot be used.
+    Raises UnsafeSetup, naming the file that cannot be read, or each variable that cannot be used.
     """
+    _check_files()
     given = {name: value for name, value in options.items() if value is not None}
     try:
         return Settings.model_validate(given)

@@ -7,18 +7,25 @@ import os
 import secrets
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from auditlogservice.errors import UnsafeSetup
 from auditlogservice.ledger.accounts import Accounts
+from auditlogservice.ledger.exporter import Exporter
+from auditlogservice.ledger.follower import Follower
 from auditlogservice.ledger.passwords import Passwords
 from auditlogservice.ledger.recorder import Recorder
 from auditlogservice.ledger.records import Records
+from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.ledger.tokens import Tokens
 from auditlogservice.runtime.keys import load_token_key
+from auditlogservice.runtime.lifespan import KeptStart
 from auditlogservice.runtime.observability import AccessLines, PrometheusMetrics, configure_logs
 from auditlogservice.runtime.settings import Settings, load_settings
+from auditlogservice.runtime.signals import on_stop_signal, stop_with_parent
 from auditlogservice.web.app import create_app
+from auditlogservice.web.bodies import BatchRoom
 from auditlogservice.web.services import Services
 
 if TYPE_CHECKING:
@@ -53,7 +60,9 @@ async def open_store(settings: Settings) -> Store:
     if url.startswith("sqlite:///"):
         from auditlogservice.store.sqlite import open_sqlite  # noqa: PLC0415
 
-        return await open_sqlite(url.removeprefix("sqlite:///"))
+        return await open_sqlite(
+            url.removeprefix("sqlite:///"), min_free_bytes=settings.min_free_bytes
+        )
     if url.startswith(("mongodb://", "mongodb+srv://")):
         try:
             from auditlogservice.store.mongodb import open_mongodb  # noqa: PLC0415
@@ -63,6 +72,16 @@ async def open_store(settings: Settings) -> Store:
             ) from error
         return await open_mongodb(url, timeout=settings.store_timeout.total_seconds())
     raise UnsafeSetup("the store is sqlite:///path/audit.db or mongodb://host/database")
+
+
+def require_store(settings: Settings) -> None:
+    """Raise UnsafeSetup if the store is a file that is not there; opening would make it."""
+    url = settings.store_url
+    path = url.removeprefix("sqlite:///")
+    if path != url and not Path(path).exists():
+        raise UnsafeSetup(
+            f"there is no store at {path}; `serve` and `users add` make one where there is none"
+        )
 
 
 @asynccontextmanager
@@ -89,8 +108,10 @@ async def open_services(
         stack.push_async_callback(store.close)
         passwords = Passwords()
         stack.callback(passwords.close)
+        follower = Follower(store.events)
         recorder = Recorder(
             store.events,
+            on_commit=follower.nudge,
             clock=clock,
             entropy=secrets.token_bytes,
             gauge=metrics,
@@ -102,11 +123,15 @@ async def open_services(
             accounts=Accounts(
                 store.accounts, passwords=passwords, clock=clock, entropy=secrets.token_bytes
             ),
+            batches=BatchRoom(),
             clock=clock,
+            exporter=Exporter(store.events),
+            follower=follower,
             metrics=metrics,
             ping=store.events.ping,
             recorder=recorder,
             records=Records(store.events, clock=clock, cursor_secret=cursor_secret),
+            statistics=Statistics(store.events),
             tokens=Tokens(
                 store.accounts,
                 key=load_token_key(settings.data_dir),
@@ -119,7 +144,11 @@ async def open_services(
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         tasks.create_task(recorder.run())
         stack.callback(recorder.close)
-        yield services
+        tasks.create_task(follower.run())
+        stack.callback(follower.close)
+        # Streams never end by themselves, and the server waits for them before it stops us.
+        with on_stop_signal(follower.close):
+            yield services
 
 
 def build_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
@@ -133,8 +162,9 @@ def build_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     )
 
 
-def app_from_environment() -> FastAPI:
+def app_from_environment() -> KeptStart:
     """Return the application of a worker process, which is told everything by its environment."""
     settings = load_settings()
     configure_logs(settings)
-    return build_app(settings)
+    stop_with_parent()
+    return KeptStart(build_app(settings), log=True)

@@ -1,8 +1,8 @@
 """Puts the commands together. A failure is one line and an exit code, never a traceback.
 
-Exit codes: 0 done, 1 refused or found wrong, 2 usage. The server's commands are imported when
-they are asked for: the base install has every client command, and none of them waits for a
-server's libraries.
+Exit codes: 0 done, 1 refused or found wrong, 2 usage, 130 ended by Ctrl-C. The server's commands
+are imported when they are asked for: the base install has every client command, and none of them
+waits for a server's libraries.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ from typer.main import get_group
 from auditlogservice import __version__
 from auditlogservice.client.failures import ClientError, SignInNeeded
 from auditlogservice.errors import AuditLogError
-from auditlogservice.runtime.cli import importing, listing, send, session
+from auditlogservice.runtime.cli import (
+    exporting,
+    figures,
+    importing,
+    listing,
+    send,
+    session,
+    tailing,
+)
 from auditlogservice.runtime.cli.terminal import complain
 
 _SERVER_PACKAGES = frozenset({
@@ -126,6 +134,12 @@ app.command("login")(session.login)
 app.command("token")(session.token)
 app.command("send")(send.send)
 app.command("list")(listing.list_events)
+app.command("search")(listing.search)
+app.command("tail")(tailing.tail)
+app.command("count")(figures.count)
+app.command("histogram")(figures.histogram)
+app.command("facets")(figures.facets)
+app.command("export")(exporting.export)
 app.command("import")(importing.import_file)
 
 

@@ -35,7 +35,7 @@ Token = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 # A person waits at the terminal: two repetitions, within a second.
-_HASTY = Patience(attempts=3, first_wait=0.2, longest_wait=2.0)
+HASTY = Patience(attempts=3, first_wait=0.2, longest_wait=2.0)
 # An import shall live through a restart of the server.
 PATIENT = Patience(attempts=9, first_wait=0.5, longest_wait=15.0)
 
@@ -44,7 +44,7 @@ def address(url: str | None) -> str:
     return (url or credentials.recall().url or DEFAULT_URL).rstrip("/")
 
 
-def connect(url: str | None, token: str | None, patience: Patience = _HASTY) -> Client:
+def connect(url: str | None, token: str | None, patience: Patience = HASTY) -> Client:
     """Return a client of the server that is meant, with the token that belongs to it."""
     where = address(url)
     kept = credentials.recall().tokens.get(where)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -41,7 +40,13 @@ from auditlogservice.client.sources import Source, open_source
 from auditlogservice.errors import InputRefused
 from auditlogservice.events import read_event
 from auditlogservice.runtime.cli.connection import PATIENT, AsJson, Token, Url, connect
-from auditlogservice.runtime.cli.terminal import complain, note, print_json_lines, visible
+from auditlogservice.runtime.cli.terminal import (
+    complain,
+    note,
+    print_json_lines,
+    progress_console,
+    visible,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -137,7 +142,7 @@ def _prepared(source: Source, plan: Plan) -> Iterator[Ready | Unfit]:
 
 @contextmanager
 def _bar(source: Source) -> Iterator[Callable[[int], None]]:
-    console = Console(stderr=True)
+    console = progress_console()
     columns = (
         TextColumn("importing"),
         BarColumn(),

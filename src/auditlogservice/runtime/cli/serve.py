@@ -14,17 +14,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from auditlogservice.errors import UnsafeSetup
-from auditlogservice.runtime.observability import configure_logs
+from auditlogservice.runtime.http import BoundedHttp
+from auditlogservice.runtime.keys import load_token_key
+from auditlogservice.runtime.lifespan import KeptStart
+from auditlogservice.runtime.observability import configure_logs, forget_worker
 from auditlogservice.runtime.settings import Settings, load_settings
 from auditlogservice.runtime.wiring import build_app, open_accounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fastapi import FastAPI
+    from starlette.types import ASGIApp
 
 
 def serve(
@@ -51,8 +55,9 @@ def serve(
     configure_logs(settings)
     listener = _listen(settings)
     asyncio.run(_greet_first_admin(settings, _address(listener)))
+    load_token_key(settings.data_dir)  # now, since a mistake is told best before the start
     if settings.workers == 1:
-        _Server(_config(build_app(settings), settings), listener).run([listener])
+        _serve_one(settings, listener)
     else:
         _serve_many(settings, listener)
 
@@ -96,11 +101,12 @@ def _address(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _config(app: FastAPI | str, settings: Settings) -> uvicorn.Config:
+def _config(app: ASGIApp | str, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         factory=isinstance(app, str),
         workers=settings.workers,
+        http=BoundedHttp,
         access_log=False,
         log_config=None,
         lifespan="on",
@@ -108,7 +114,8 @@ def _config(app: FastAPI | str, settings: Settings) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         backlog=2048,
-        timeout_graceful_shutdown=int(settings.shutdown_grace.total_seconds()),
+        # The last second is for what was accepted: it is written when all requests have ended.
+        timeout_graceful_shutdown=max(int(settings.shutdown_grace.total_seconds()) - 1, 0),
     )
 
 
@@ -131,6 +138,16 @@ class _Server(uvicorn.Server):
             self._captured_signals.clear()
 
 
+def _serve_one(settings: Settings, listener: socket.socket) -> None:
+    app = KeptStart(build_app(settings))
+    try:
+        _Server(_config(app, settings), listener).run([listener])
+    except SystemExit:
+        if app.error:
+            raise app.error from None
+        raise
+
+
 def _serve_many(settings: Settings, listener: socket.socket) -> None:
     """Several processes on one socket. They are told the settings by their environment."""
     with tempfile.TemporaryDirectory(prefix="auditlog-metrics-") as figures:
@@ -138,7 +155,10 @@ def _serve_many(settings: Settings, listener: socket.socket) -> None:
         for name in Settings.model_fields:
             os.environ[f"AUDITLOG_{name.upper()}"] = _spell(getattr(settings, name))
         app = "auditlogservice.runtime.wiring:app_from_environment"
-        _Supervisor(_config(app, settings), [listener]).run()
+        supervisor = _Supervisor(_config(app, settings), [listener])
+        supervisor.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        raise UnsafeSetup("a worker could not start; it has said why")
 
 
 def _spell(value: object) -> str:
@@ -152,6 +172,12 @@ class _Supervisor(Multiprocess):
         super().init_processes()
         if all(process.wait_until_ready(_START_SECONDS) for process in self.processes):
             _say_ready(_address(self.sockets[0]))
+
+    def keep_subprocess_alive(self) -> None:
+        before = {process.pid for process in self.processes}
+        super().keep_subprocess_alive()
+        for pid in before - {process.pid for process in self.processes}:
+            forget_worker(pid)
 
 
 def _say_ready(address: str) -> None:

@@ -44,6 +44,7 @@ def note(message: str) -> None:
 
 
 def table_console() -> Console:
+    """Standard output, wide enough for a table where it is no terminal."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
@@ -57,6 +58,11 @@ def print_json_lines(lines: Iterable[bytes]) -> None:
         shown = visible_json(line.decode()).encode() if stream.isatty() else line
         stream.write(shown + b"\n")
     stream.flush()
+
+
+def progress_console() -> Console:
+    """Standard error, where progress is shown: never mixed with what is asked for."""
+    return Console(stderr=True)
 
 
 def _is_invisible(sign: str) -> bool:

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from auditlogservice.access import DEFAULT_SCOPES, DEFAULT_TENANT, format_scopes, parse_scopes
 from auditlogservice.runtime.settings import load_settings
-from auditlogservice.runtime.wiring import open_accounts
+from auditlogservice.runtime.wiring import open_accounts, require_store
 from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def add(
     password = _password(from_stdin=password_stdin)
 
     async def work() -> User:
-        async with _accounts(store, data_dir) as accounts:
+        settings = load_settings(store=store, data_dir=data_dir)
+        async with open_accounts(settings) as accounts:
             return await accounts.add(name, password, scopes=scopes, tenant=tenant)
 
     user = asyncio.run(work())
@@ -172,7 +173,10 @@ def _change(
 
 @asynccontextmanager
 async def _accounts(store: str | None, data_dir: Path | None) -> AsyncIterator[Accounts]:
-    async with open_accounts(load_settings(store=store, data_dir=data_dir)) as accounts:
+    """The users of a store that is there already."""
+    settings = load_settings(store=store, data_dir=data_dir)
+    require_store(settings)
+    async with open_accounts(settings) as accounts:
         yield accounts
 
 

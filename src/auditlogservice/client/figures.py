@@ -1,0 +1,127 @@
+"""Counts, histograms and facets as a server tells them, each with how far it can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
+
+from auditlogservice.canonical import Json, parse
+from auditlogservice.errors import MalformedInput
+from auditlogservice.times import parse_rfc3339
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+# Exactly, at least, at most.
+Relation: TypeAlias = Literal["eq", "gte", "lte"]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many records match."""
+
+    value: int
+    relation: Relation
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    start: datetime
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many records came in from the start of each bucket until the next one starts.
+
+    Buckets that begin before `complete_since` may lack records; None if all are complete.
+    """
+
+    interval: str
+    buckets: tuple[Bucket, ...]
+    relation: Relation
+    complete_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    value: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """The most frequent values of a field, and among how many records they were counted."""
+
+    field: str
+    values: tuple[Facet, ...]
+    records: Count
+
+
+def read_count(raw: bytes) -> Count:
+    return _count(parse(raw))
+
+
+def read_histogram(raw: bytes) -> Histogram:
+    value = _object(parse(raw))
+    since = value.get("complete_since")
+    return Histogram(
+        _text(value.get("interval")),
+        tuple(
+            Bucket(_moment(item.get("start")), _whole(item.get("count")))
+            for item in map(_object, _array(value.get("buckets")))
+        ),
+        _relation(value.get("relation")),
+        None if since is None else _moment(since),
+    )
+
+
+def read_facets(raw: bytes) -> Facets:
+    value = _object(parse(raw))
+    values = tuple(
+        Facet(_text(item.get("value")), _whole(item.get("count")))
+        for item in map(_object, _array(value.get("values")))
+    )
+    return Facets(_text(value.get("field")), values, _count(value.get("records")))
+
+
+def _count(value: Json) -> Count:
+    told = _object(value)
+    return Count(_whole(told.get("value")), _relation(told.get("relation")))
+
+
+def _relation(value: Json) -> Relation:
+    if value not in get_args(Relation):
+        raise MalformedInput("a figure must say how exact it is")
+    return cast("Relation", value)
+
+
+def _moment(value: Json) -> datetime:
+    try:
+        return parse_rfc3339(_text(value))
+    except ValueError as error:
+        raise MalformedInput(str(error)) from None
+
+
+def _object(value: Json) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        raise MalformedInput("expected a JSON object")
+    return value
+
+
+def _array(value: Json) -> list[Json]:
+    if not isinstance(value, list):
+        raise MalformedInput("expected a JSON array")
+    return value
+
+
+def _text(value: Json) -> str:
+    if not isinstance(value, str):
+        raise MalformedInput("expected a text")
+    return value
+
+
+def _whole(value: Json) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise MalformedInput("expected a whole number")
+    return value
