@@ -22,7 +22,7 @@ export UV_PYTHON_DOWNLOADS := never
 PIP := $(BIN)/python -m pip install --quiet --require-hashes
 PACKAGE := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 
-.PHONY: help serve test test-deep check fix lock clean
+.PHONY: help serve test test-deep bench-questions check fix lock clean
 
 help: ## say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -35,6 +35,9 @@ test: $(VENV)/.dev ## run all tests, those on a real MongoDB too (ARGS="--no-cov
 
 test-deep: $(VENV)/.dev ## run the long variants of the tests
 	$(BIN)/python -m pytest -m deep --timeout=3600 $(ARGS)
+
+bench-questions: $(VENV)/.dev ## how long questions take (ARGS="--events 1000000 --store mongodb://…")
+	$(BIN)/python bench/questions.py $(ARGS)
 
 check: $(VENV)/.dev ## lint, types, import rules, dependencies, lock files; changes nothing
 	$(BIN)/ruff check
