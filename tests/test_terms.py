@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from auditlogservice.bounds import Bounds, bounds_of, is_only_bounds
 from auditlogservice.events import EventId, Record, Sequence
 from auditlogservice.filters import (
     EVERYTHING,
@@ -36,14 +37,11 @@ from auditlogservice.terms import (
     OVERFLOW,
     Asked,
     Both,
-    Bounds,
     Either,
     Span,
     Start,
     Term,
     asked_by,
-    bounds_of,
-    is_only_bounds,
     starts_of,
     terms_of,
 )

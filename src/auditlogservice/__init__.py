@@ -9,6 +9,7 @@ The vocabulary: pure values and functions, no I/O, no clock, no randomness.
 - `events`: an event as told, a draft on its way in, a record as kept.
 - `filters`: questions about records, and the pure `matches()` that decides them.
 - `terms`: the index of records, and which part of it a question asks for.
+- `bounds`: where in a log everything that a question asks for lies.
 - `language`: the same questions as people and programs write them: the `q` text, JSON documents.
 - `access`: users, scopes, and a caller who was checked.
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditlogservice.access import Principal, Scope
+from auditlogservice.bounds import bounds_of
 from auditlogservice.errors import QueryTimeout, StoreUnreachable
 from auditlogservice.events import EventId, Record, Sequence
 from auditlogservice.filters import EVERYTHING, Is, matches
 from auditlogservice.ledger import exporter as module
 from auditlogservice.ledger.exporter import Exporter
-from auditlogservice.terms import bounds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

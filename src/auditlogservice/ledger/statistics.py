@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from auditlogservice.bounds import bounds_of, is_only_bounds
 from auditlogservice.errors import Flaw, InvalidInput, QueryTimeout
 from auditlogservice.filters import leaves, spell
 from auditlogservice.ledger.portions import Portions
 from auditlogservice.store.port import PageQuery
-from auditlogservice.terms import bounds_of, is_only_bounds
 from auditlogservice.times import from_micros, parse_rfc3339, to_micros
 
 if TYPE_CHECKING:

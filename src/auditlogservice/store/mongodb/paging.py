@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING
 
+from auditlogservice.bounds import bounds_of, is_only_bounds
 from auditlogservice.errors import QueryTimeout, StoreUnreachable
 from auditlogservice.filters import matches
 from auditlogservice.store.mongodb.documents import WITHOUT_TERMS, record_of
@@ -23,7 +24,7 @@ from auditlogservice.store.mongodb.failures import asking
 from auditlogservice.store.mongodb.patience import Patience
 from auditlogservice.store.mongodb.schema import BY_ID, BY_SEQUENCE, BY_TERM, BY_TIME
 from auditlogservice.store.mongodb.searching import Stretch, condition_of, only_checked, ways
-from auditlogservice.terms import asked_by, bounds_of, is_only_bounds
+from auditlogservice.terms import asked_by
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

@@ -9,20 +9,10 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from auditlogservice.bounds import bounds_of, is_only_bounds
 from auditlogservice.events import EventId, Record, Sequence
 from auditlogservice.filters import matches
-from auditlogservice.terms import (
-    Both,
-    Either,
-    Span,
-    Start,
-    Term,
-    asked_by,
-    bounds_of,
-    is_only_bounds,
-    starts_of,
-    terms_of,
-)
+from auditlogservice.terms import Both, Either, Span, Start, Term, asked_by, starts_of, terms_of
 
 if TYPE_CHECKING:
     import apsw
