@@ -3,9 +3,10 @@
 `records.row` grows with each insert, and `sequence` with each insert of a tenant, so that within a
 tenant, order by row, by sequence and by timestamp are one order.
 
-`terms` is an FTS5 index without content: for each row the terms of `filters.terms_of`, as one
-word each. `detail=none` keeps no positions, which no query needs. `secure-delete` takes the words
-of an erased record out of the file at once; a plain deletion would leave them there until a merge.
+`terms` is an FTS5 index without content: for each row the terms of `terms.terms_of`, as one word
+each. `detail=none` keeps no positions, which no query needs. `secure-delete` takes the words of an
+erased record out of the file at once; a plain deletion would leave them there until a merge.
+Erasing tells the words again, so a change of `terms_of` needs a step that makes the index anew.
 """
 
 from __future__ import annotations
