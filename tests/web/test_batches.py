@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zstandard
 
-from auditlogservice.errors import StoreUnreachable
+from auditlogservice.errors import OutcomeUnknown, StoreUnreachable
 from running import EVENT
 
 if TYPE_CHECKING:
@@ -248,3 +248,17 @@ async def test_a_large_batch_does_not_keep_others_waiting(memory_api: Api) -> No
     assert len(batch.result().json()["successful"]) == 30
     assert turns > 20  # not one turn before and one after
     assert longest < 2.0
+
+
+async def test_a_batch_of_which_a_part_has_an_unknown_fate_says_so(
+    memory_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await memory_api.add("alice")
+    errors = iter([StoreUnreachable(), OutcomeUnknown(), StoreUnreachable()])
+
+    async def failing(_: Any) -> Any:
+        raise next(errors)
+
+    monkeypatch.setattr(memory_api.services.recorder, "record", failing)
+    answer = await post(memory_api, user, array([EVENT] * 1_200))
+    assert (answer.status_code, answer.json()["code"]) == (503, "outcome-unknown")

@@ -17,6 +17,7 @@ from auditlogservice.errors import (
     InputRefused,
     InputTooLarge,
     InvalidInput,
+    OutcomeUnknown,
     Unavailable,
 )
 from auditlogservice.events import is_idempotency_key, read_event
@@ -89,8 +90,10 @@ async def record_each(recorder: Recorder, items: Sequence[Draft | InputRefused])
         # Tasks start in the order they are made, so the events keep theirs.
         recording = [tasks.create_task(_record(recorder, portion)) for portion in portions]
     fates = [fate for task in recording for fate in task.result()]
-    if fates and all(isinstance(fate, Unavailable) for fate in fates):
-        raise next(fate for fate in fates if isinstance(fate, Unavailable))
+    failures = [fate for fate in fates if isinstance(fate, Unavailable)]
+    if failures and len(failures) == len(fates):
+        # If the fate of one is unknown, nobody may say that nothing was kept.
+        raise next((one for one in failures if isinstance(one, OutcomeUnknown)), failures[0])
     remaining = iter(fates)
     return [item if isinstance(item, InputRefused) else next(remaining) for item in items]
 

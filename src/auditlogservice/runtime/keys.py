@@ -32,8 +32,7 @@ def load_token_key(data_dir: Path) -> OKPKey:
         key = None
     if key is None or not key.is_private:
         raise UnsafeSetup(
-            f"{path} is not a private key; put the right file back, or remove it to get a new key "
-            "(tokens that were issued with the old one then end)"
+            f"{path} is not a private key; put the right file back, or remove it to get a new key"
         )
     return key
 
