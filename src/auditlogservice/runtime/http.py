@@ -72,7 +72,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     # ---- the connection ---------------------------------------------------------
 
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # TCP only
         super().connection_made(transport)
         if len(self.connections) > most_connections():
             self._refuse(PROBLEMS[Overloaded], "too many connections are open")

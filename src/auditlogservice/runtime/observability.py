@@ -74,7 +74,7 @@ def configure_logs(settings: Settings) -> None:
 
 def forget_worker(pid: int | None) -> None:
     """Take the gauges of a worker that has died out of the figures."""
-    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call] # it has no types
 
 
 def _one_line(event: dict[str, Any]) -> str:
@@ -182,5 +182,5 @@ class PrometheusMetrics:
         registry = self._registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()
-            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # it has no types
         return generate_latest(registry), CONTENT_TYPE_LATEST
