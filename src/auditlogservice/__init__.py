@@ -11,6 +11,8 @@ The vocabulary: pure values and functions, no I/O, no clock, no randomness.
 - `terms`: the index of records, and which part of it a question asks for.
 - `bounds`: where in a log everything that a question asks for lies.
 - `language`: the same questions as people and programs write them: the `q` text, JSON documents.
+- `merkle`: the tree of a log: its hashes, its right edge, proofs and their verification.
+- `tiles`: the same tree as tiles: how they grow, what a proof needs of them, their paths.
 - `access`: users, scopes, and a caller who was checked.
 
 What touches the world:

@@ -20,6 +20,7 @@ lacks one. Messages are for people; they never carry a driver's text, a secret o
     ├── Conflict ── UserExists
     ├── Unavailable ── Overloaded, StoreUnreachable, StorageFull, StoreBroken, QueryTimeout,
     │                   OutcomeUnknown
+    ├── ProofInvalid
     └── UnsafeSetup
 """
 
@@ -262,6 +263,13 @@ class OutcomeUnknown(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("the fate of this write is unknown; repeat it with the same key")
+
+
+# ---- what does not prove itself ----------------------------------------------
+
+
+class ProofInvalid(AuditLogError):
+    """Hashes or signatures do not fit together as they must, if the log is what it says it is."""
 
 
 # ---- what the operator must mend ----------------------------------------------

@@ -149,6 +149,10 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
         503, "outcome-unknown", "The fate of this write is unknown",
         "It may have been kept. Repeat it with the same Idempotency-Key: that is always safe.",
     ),
+    errors.ProofInvalid: _P(
+        422, "proof-invalid", "This proves nothing",
+        "Hashes or signatures do not fit together. Get them again from their source.",
+    ),
     errors.UnsafeSetup: _P(
         503, "unsafe-setup", "The service is not set up safely", "See the log of the service."
     ),
