@@ -13,6 +13,8 @@ The vocabulary: pure values and functions, no I/O, no clock, no randomness.
 - `language`: the same questions as people and programs write them: the `q` text, JSON documents.
 - `merkle`: the tree of a log: its hashes, its right edge, proofs and their verification.
 - `tiles`: the same tree as tiles: how they grow, what a proof needs of them, their paths.
+- `notes`: signed notes: their text, the keys that sign, and whose signature holds.
+- `checkpoints`: what a log says of its tree, as a note, and the proofs that carry one.
 - `access`: users, scopes, and a caller who was checked.
 
 What touches the world:

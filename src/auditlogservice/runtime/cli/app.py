@@ -29,9 +29,8 @@ from auditlogservice.runtime.cli import (
 from auditlogservice.runtime.cli.terminal import complain
 
 _SERVER_PACKAGES = frozenset({
-    "apsw", "argon2", "cryptography", "fastapi", "httptools", "joserfc", "multipart",
-    "prometheus_client", "pymongo", "python_multipart", "starlette", "structlog", "uvicorn",
-    "uvloop",
+    "apsw", "argon2", "fastapi", "httptools", "joserfc", "multipart", "prometheus_client",
+    "pymongo", "python_multipart", "starlette", "structlog", "uvicorn", "uvloop",
 })  # fmt: skip
 _SERVER_HINT = "this needs the server's packages: pip install 'auditlogservice[server]'"
 
