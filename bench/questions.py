@@ -24,6 +24,7 @@ from typing import TypeAlias
 import apsw
 
 from auditlogservice import __version__
+from auditlogservice.entries import SALT_BYTES
 from auditlogservice.errors import QueryTimeout
 from auditlogservice.events import Draft, EventId, read_event
 from auditlogservice.filters import (
@@ -86,6 +87,7 @@ def draft(number: int) -> Draft:
         fingerprint=read.fingerprint,
         body=read.body,
         terms=terms_of({**read.told, "user_id": "svc"}),
+        salt=random.Random(number).randbytes(SALT_BYTES),
     )
 
 

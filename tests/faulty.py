@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from auditlogservice.events import Erasure, EventId, Kept, Record, Sequence
-    from auditlogservice.store.port import EventStore, Outcome, PageQuery, Submission
+    from auditlogservice.store.port import Burial, EventStore, Held, Outcome, PageQuery, Submission
 
 Fault: TypeAlias = Literal["lost", "persisted"]
 
@@ -52,10 +52,8 @@ class Faulty:
     async def places(self, tenant: str, moments: Seq[datetime]) -> list[Sequence]:
         return await self.store.places(tenant, moments)
 
-    async def erase(
-        self, tenant: str, event_id: EventId, *, at: datetime, by: str, reason: str | None
-    ) -> Erasure | None:
-        return await self.store.erase(tenant, event_id, at=at, by=by, reason=reason)
+    async def erase(self, tenant: str, burials: Seq[Burial]) -> list[Erasure | Held | None]:
+        return await self.store.erase(tenant, burials)
 
     async def ping(self) -> None:
         await self.store.ping()

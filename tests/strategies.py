@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from hypothesis import strategies as st
 
-from auditlogservice.events import Draft, EventId, Record, derive_event_id, read_event
+from auditlogservice.entries import SALT_BYTES
+from auditlogservice.events import (
+    Draft,
+    EventId,
+    Record,
+    derive_event_id,
+    read_event,
+    tombstone_id,
+)
 from auditlogservice.filters import (
     AllOf,
     Compare,
@@ -27,6 +35,7 @@ from auditlogservice.filters import (
     spell,
     words_of,
 )
+from auditlogservice.governance import SERVICE_USER, TOMBSTONE_TYPE
 from auditlogservice.terms import terms_of
 from auditlogservice.times import format_utc
 
@@ -66,7 +75,15 @@ def draft(
         fingerprint=event.fingerprint,
         body=event.body,
         terms=terms_of({**event.told, "user_id": user}),
+        salt=secrets.token_bytes(SALT_BYTES),
     )
+
+
+def tombstone(event_id: EventId, *, tenant: str = "acme", at: datetime = NOON) -> Draft:
+    """The draft of the record that says that this one was erased."""
+    what = told("Event erased", event_type=TOMBSTONE_TYPE, event_data={"_id": event_id})
+    made = draft(what, tenant=tenant, user=SERVICE_USER, at=at)
+    return replace(made, id=tombstone_id(tenant, event_id), keyed=True)
 
 
 def _new_id() -> EventId:

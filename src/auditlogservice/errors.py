@@ -17,7 +17,7 @@ lacks one. Messages are for people; they never carry a driver's text, a secret o
     │                              UnsupportedGrantType
     ├── NotFound ── EventNotFound, UserNotFound
     ├── EventErased
-    ├── Conflict ── UserExists
+    ├── Conflict ── UserExists, EventHeld, TombstoneKept
     ├── Unavailable ── Overloaded, StoreUnreachable, StorageFull, StoreBroken, QueryTimeout,
     │                   OutcomeUnknown
     ├── ProofInvalid
@@ -185,13 +185,24 @@ class UserNotFound(NotFound):
 
 
 class EventErased(AuditLogError):
-    """The event existed and was erased; `by` whom, `at` which moment and for what `reason`."""
+    """The event existed and was erased; `by` whom, `at` which moment and for what `reason`.
+
+    `tombstone` is the id of the record that says so.
+    """
 
     def __init__(
-        self, *, event_id: str, sequence: int, at: datetime, by: str, reason: str | None
+        self,
+        *,
+        event_id: str,
+        tombstone: str,
+        sequence: int,
+        at: datetime,
+        by: str,
+        reason: str | None,
     ) -> None:
         super().__init__("this event was erased")
         self.event_id = event_id
+        self.tombstone = tombstone
         self.sequence = sequence
         self.at = at
         self.by = by
@@ -206,6 +217,21 @@ class UserExists(Conflict):
     def __init__(self, name: str) -> None:
         super().__init__("a user with this name exists already")
         self.name = name
+
+
+class EventHeld(Conflict):
+    """Legal holds cover the event, so it may not be erased; `holds` are their ids."""
+
+    def __init__(self, holds: Sequence[str]) -> None:
+        super().__init__("a legal hold forbids to erase this event")
+        self.holds = tuple(holds)
+
+
+class TombstoneKept(Conflict):
+    """The record says that another one was erased. It is never erased itself."""
+
+    def __init__(self) -> None:
+        super().__init__("a record that says what was erased is kept for good")
 
 
 # ---- what the service cannot do now ------------------------------------------

@@ -22,7 +22,7 @@ from auditlogservice.times import format_utc, parse_rfc3339
 from auditlogservice.validation import validate
 
 EventId = NewType("EventId", str)  # 24 lower-case hex digits: the 12 bytes of an ObjectId
-Sequence = NewType("Sequence", int)  # the place in the tenant's log: 0, 1, 2, … without a hole
+Sequence = NewType("Sequence", int)  # the place in the tenant's log: 0, 1, 2, …: its leaf index
 Fingerprint = NewType("Fingerprint", bytes)  # SHA-256 of an event's canonical bytes
 
 MAX_EVENT_BYTES = 256 * 1024
@@ -146,12 +146,22 @@ def derive_event_id(*, tenant: str, user_id: str, key: str, index: int = 0) -> E
     return EventId(hashlib.sha256(name).hexdigest()[:24])
 
 
+def tombstone_id(tenant: str, event_id: EventId) -> EventId:
+    """Return the id of the one record that can ever say that this event was erased."""
+    name = orjson.dumps(["auditlog/tombstone/v1", tenant, event_id])
+    return EventId(hashlib.sha256(name).hexdigest()[:24])
+
+
 # ---- what we keep ---------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """An event on its way in. `keyed` says that the id comes from an idempotency key."""
+    """An event on its way in. `keyed` says that the id comes from an idempotency key.
+
+    `salt` hides the content in the commitment to it. `kept_for` is how long a retention rule
+    wants the record; None if there is none for it.
+    """
 
     id: EventId
     tenant: str
@@ -161,6 +171,8 @@ class Draft:
     fingerprint: Fingerprint
     body: bytes
     terms: tuple[str, ...]
+    salt: bytes
+    kept_for: timedelta | None = None
 
     @property
     def weight(self) -> int:
@@ -209,10 +221,11 @@ class Erasure:
     erased_by: str
     reason: str | None
 
-    def error(self) -> EventErased:
+    def error(self, tenant: str) -> EventErased:
         """Return the failure that asking for the record is."""
         return EventErased(
             event_id=self.id,
+            tombstone=tombstone_id(tenant, self.id),
             sequence=self.sequence,
             at=self.erased_at,
             by=self.erased_by,

@@ -111,6 +111,7 @@ def _recorder(
         entropy=lambda length: b"\xab" * length,
         gauge=gauge or FakeGauge(),
         on_commit=lambda: None,
+        kept_for=lambda _tenant, _type: None,
         max_queued_events=events,
         max_queued_bytes=size,
     )

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Literal
 
 from auditlogservice.events import Record, Sequence
 from auditlogservice.filters import EVERYTHING, Filter, Is, all_of, any_of
-from auditlogservice.store.port import Appended, PageQuery, Submission
+from auditlogservice.store.port import Appended, Burial, PageQuery, Submission
+from strategies import NOON, tombstone
 
 if TYPE_CHECKING:
-    from auditlogservice.events import Draft
-    from auditlogservice.store.port import EventStore, Outcome
+    from datetime import datetime
+
+    from auditlogservice.events import Draft, Erasure, EventId
+    from auditlogservice.store.port import EventStore, Held, Outcome
 
 
 def where(**texts: str) -> Filter:
@@ -36,6 +39,23 @@ async def keep(store: EventStore, *drafts: Draft) -> list[Record]:
     records = [outcome.record for outcome in outcomes if isinstance(outcome, Appended)]
     assert len(records) == len(drafts), outcomes
     return records
+
+
+async def erase(
+    store: EventStore,
+    event_id: EventId,
+    *,
+    tenant: str = "acme",
+    at: datetime = NOON,
+    by: str = "bob",
+    reason: str | None = None,
+) -> Erasure | Held | None:
+    """Erase one record, and append its tombstone."""
+    grave = tombstone(event_id, tenant=tenant, at=at)
+    (fate,) = await store.erase(
+        tenant, [Burial(id=event_id, by=by, reason=reason, tombstone=grave)]
+    )
+    return fate
 
 
 async def page(  # noqa: PLR0913 - the parts of a query, named

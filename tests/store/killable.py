@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditlogservice.entries import SALT_BYTES
 from auditlogservice.errors import AuditLogError
 from auditlogservice.events import Draft, EventId, read_event
 from auditlogservice.store.port import Appended, Submission
@@ -125,6 +126,7 @@ def _draft(number: int) -> Draft:
         fingerprint=event.fingerprint,
         body=event.body,
         terms=terms_of(event.told),
+        salt=os.urandom(SALT_BYTES),
     )
 
 

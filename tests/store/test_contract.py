@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
-from asking import append, keep, page, where, whole_log
+from asking import append, erase, keep, page, where, whole_log
 
 from auditlogservice.access import Scope, User
 from auditlogservice.errors import QueryTimeout, UserExists, UserNotFound
@@ -268,7 +268,7 @@ async def test_a_tenant_never_sees_anothers_records(store: Store) -> None:
     assert await page(store.events, where(name="same"), tenant="acme") == [mine]
     assert await page(store.events, where(_id=theirs.id), tenant="acme") == []
     assert await page(store.events, tenant="nobody") == []
-    assert await store.events.erase("acme", theirs.id, at=NOON, by="x", reason=None) is None
+    assert await erase(store.events, theirs.id, by="x") is None
     assert await store.events.find("other", theirs.id) == theirs
 
 
@@ -380,9 +380,7 @@ async def test_a_question_ends_soon_after_nobody_waits_for_it(store: Store) -> N
 
 async def test_erasing_leaves_only_who_when_and_why(store: Store) -> None:
     (record,) = await keep(store.events, draft())
-    erasure = await store.events.erase(
-        "acme", record.id, at=NOON + SECOND, by="$bob", reason="$request"
-    )
+    erasure = await erase(store.events, record.id, at=NOON + SECOND, by="$bob", reason="$request")
     assert erasure == Erasure(
         id=record.id,
         sequence=record.sequence,
@@ -396,20 +394,20 @@ async def test_erasing_leaves_only_who_when_and_why(store: Store) -> None:
 async def test_erasing_again_changes_nothing(store: Store) -> None:
     (record,) = await keep(store.events, draft())
     first = await _erase(store, record)
-    again = await store.events.erase("acme", record.id, at=NOON + 9 * SECOND, by="x", reason="y")
+    again = await erase(store.events, record.id, at=NOON + 9 * SECOND, by="x", reason="y")
     assert again == first
     assert await store.events.find("acme", record.id) == first
 
 
 async def test_a_reason_may_be_missing(store: Store) -> None:
     (record,) = await keep(store.events, draft())
-    erasure = await store.events.erase("acme", record.id, at=NOON, by="bob", reason=None)
+    erasure = await erase(store.events, record.id)
     assert erasure is not None
     assert erasure.reason is None
 
 
 async def test_what_never_was_cannot_be_erased(store: Store) -> None:
-    assert await store.events.erase("acme", NOBODY, at=NOON, by="bob", reason=None) is None
+    assert await erase(store.events, NOBODY) is None
 
 
 async def test_erased_records_are_left_out_of_pages(store: Store) -> None:
@@ -434,10 +432,7 @@ async def test_an_erased_place_is_not_given_again(store: Store) -> None:
 async def test_two_nodes_erasing_at_once_tell_one_story(nodes: tuple[Store, Store]) -> None:
     (record,) = await keep(nodes[0].events, draft())
     told_by = await asyncio.gather(
-        *(
-            node.events.erase("acme", record.id, at=NOON, by=f"node {number}", reason=None)
-            for number, node in enumerate(nodes)
-        )
+        *(erase(node.events, record.id, by=f"node {number}") for number, node in enumerate(nodes))
     )
     assert told_by[0] == told_by[1]
     assert await nodes[1].events.find("acme", record.id) == told_by[0]
@@ -617,7 +612,7 @@ def _sequences(outcomes: list[tuple[Outcome, ...]]) -> list[list[int]]:
 
 
 async def _erase(store: Store, record: Record) -> Erasure:
-    erasure = await store.events.erase("acme", record.id, at=NOON, by="bob", reason="asked for")
+    erasure = await erase(store.events, record.id, reason="asked for")
     assert erasure is not None
     return erasure
 

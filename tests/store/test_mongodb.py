@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pymongo
 import pytest
-from asking import append, either, keep, page, where, whole_log
+from asking import append, either, erase, keep, page, where, whole_log
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.uri_parser import parse_uri
 
@@ -39,7 +39,7 @@ from auditlogservice.store.mongodb.connection import check_topology, check_versi
 from auditlogservice.store.mongodb.schema import INDEXES
 from auditlogservice.store.port import Appended, Replayed, Submission
 from mongod import Mongod, ReplicaSet
-from strategies import NOON, draft, told
+from strategies import draft, told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -502,7 +502,7 @@ async def test_every_write_waits_for_the_journal_of_a_majority_and_every_read_fo
     store, ear = overheard
     ear.others.clear()
     (record,) = await keep(store.events, draft(key="k"))
-    await store.events.erase("acme", record.id, at=NOON, by="bob", reason=None)
+    await erase(store.events, record.id)
     await store.accounts.shared_secret("name", b"secret")
     await store.events.ping()
     await store.events.find("acme", record.id)
@@ -644,7 +644,7 @@ async def test_no_error_of_the_driver_gets_out(hasty: MongoStore, mongo: Client)
             lambda: hasty.events.find("acme", record.id),
             lambda: page(hasty.events),
             lambda: append(hasty.events, draft()),
-            lambda: hasty.events.erase("acme", record.id, at=NOON, by="bob", reason=None),
+            lambda: erase(hasty.events, record.id),
             hasty.events.ping,
             lambda: hasty.accounts.users(None),
             lambda: hasty.accounts.user_named("alice"),

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 import pytest
-from asking import append, either, keep, page, where, whole_log
+from asking import append, either, erase, keep, page, where, whole_log
 
 from auditlogservice.errors import (
     OutcomeUnknown,
@@ -441,7 +441,7 @@ async def test_what_was_erased_is_in_no_file_any_more(path: Path, opened: Sqlite
     disk = _bytes_on_disk(path)
     assert all(mark.encode() in disk for number in chosen for mark in marks[number])
     for number in chosen:
-        await opened.events.erase("acme", records[number].id, at=NOON, by="bob", reason=None)
+        await erase(opened.events, records[number].id)
     await _checkpoint(opened)
     disk = _bytes_on_disk(path)
     left = [mark for number in chosen for mark in marks[number] if mark[4:].encode() in disk]
@@ -456,7 +456,7 @@ async def test_what_was_erased_has_left_every_file_when_the_answer_comes(
     mark = secrets.token_hex(12)
     other, record = await keep(opened.events, draft(told("other")), draft(told(mark)))
     assert mark.encode() in _bytes_on_disk(path)
-    await opened.events.erase("acme", record.id, at=NOON, by="bob", reason=None)
+    await erase(opened.events, record.id)
     assert mark.encode() not in _bytes_on_disk(path)
     assert await whole_log(opened.events) == [other]
 
@@ -480,7 +480,7 @@ async def test_what_a_reader_still_needed_leaves_the_files_when_it_has_done(
         reader = tasks.create_task(_database(opened).read(read))
         await asyncio.to_thread(reading.wait)
         start = time.monotonic()
-        await opened.events.erase("acme", record.id, at=NOON, by="bob", reason=None)
+        await erase(opened.events, record.id)
         assert time.monotonic() - start < 2  # nobody waits for a reader
         assert mark.encode() in _bytes_on_disk(path)
         done.set()
@@ -510,7 +510,7 @@ async def test_what_a_killed_process_left_in_the_wal_goes_with_the_next_ones_fir
 async def test_erasing_leaves_the_terms_of_every_other_record(opened: SqliteStore) -> None:
     kept = await keep(opened.events, *(draft(told("same", source=str(n))) for n in range(30)))
     for number in range(0, 30, 2):
-        await opened.events.erase("acme", kept[number].id, at=NOON, by="bob", reason=None)
+        await erase(opened.events, kept[number].id)
     assert await page(opened.events, where(name="same")) == kept[1::2]
     for number in range(30):
         found = await page(opened.events, where(source=str(number)))
@@ -534,7 +534,7 @@ async def test_erasing_takes_every_term_of_the_record_out_of_the_index(
 ) -> None:
     (record,) = await keep(opened.events, draft(told(event_data=data)))
     assert _terms(opened)
-    await opened.events.erase("acme", record.id, at=NOON, by="bob", reason=None)
+    await erase(opened.events, record.id)
     assert _terms(opened) == set()
 
 
@@ -577,7 +577,7 @@ async def test_the_first_sign_of_damage_ends_writing_and_not_reading(
         with pytest.raises(StoreBroken):
             await opened.events.ping()
         with pytest.raises(StoreBroken):
-            await opened.events.erase("acme", record.id, at=NOON, by="bob", reason=None)
+            await erase(opened.events, record.id)
     assert await whole_log(opened.events) == [record]
     again = await open_sqlite(str(path))
     assert (await keep(again.events, draft()))[0].sequence == 1
@@ -772,7 +772,7 @@ async def test_while_room_is_low_no_event_is_accepted_and_everything_else_goes_o
     assert await whole_log(store.events) == kept
     # The reserve is there for these: someone must be able to sign in, and to make room.
     assert await store.accounts.shared_secret("cursor", b"x") == b"x"
-    assert await store.events.erase("acme", kept[0].id, at=NOON, by="bob", reason=None)
+    assert await erase(store.events, kept[0].id)
     disk.free = 1_000
     await store.events.ping()
     assert (await keep(store.events, draft()))[0].sequence == 2

@@ -13,12 +13,14 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from auditlogservice.entries import SALT_BYTES
 from auditlogservice.errors import AuditLogError, OutcomeUnknown, Overloaded
 from auditlogservice.events import Draft, EventId, derive_event_id
 from auditlogservice.terms import terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import timedelta
 
     from auditlogservice.access import Principal
     from auditlogservice.events import Event
@@ -58,6 +60,7 @@ class Recorder:
         entropy: Entropy,
         gauge: RecorderGauge,
         on_commit: Callable[[], None],
+        kept_for: Callable[[str, str], timedelta | None],
         max_queued_events: int,
         max_queued_bytes: int,
     ) -> None:
@@ -66,6 +69,7 @@ class Recorder:
         self._entropy = entropy
         self._gauge = gauge
         self._on_commit = on_commit
+        self._kept_for = kept_for
         self._max_events = max_queued_events
         self._max_bytes = max_queued_bytes
         self._queue: deque[_Waiting] = deque()
@@ -106,6 +110,8 @@ class Recorder:
             fingerprint=event.fingerprint,
             body=event.body,
             terms=terms_of({**event.told, "user_id": principal.name}),
+            salt=self._entropy(SALT_BYTES),
+            kept_for=self._kept_for(principal.tenant, str(event.told["event_type"])),
         )
 
     async def record(self, submission: Submission) -> tuple[Outcome, ...]:

@@ -1,4 +1,4 @@
-"""Reading records, page by page, and erasing one. Writing is `recorder.py`."""
+"""Reading records, page by page. Writing is `recorder.py`, erasing `eraser.py`."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ class Records:
 
     async def get(self, principal: Principal, event_id: str) -> Record:
         """Return the record. Raises EventNotFound, also for ids that are none; EventErased."""
-        kept = await self._store.find(principal.tenant, _parse_id(event_id))
+        kept = await self._store.find(principal.tenant, parse_id(event_id))
         if kept is None:
             raise EventNotFound(event_id)
         if isinstance(kept, Erasure):
-            raise kept.error()
+            raise kept.error(principal.tenant)
         return kept
 
     async def page(self, principal: Principal, question: Question) -> Page:
@@ -111,21 +111,6 @@ class Records:
             if len(records) < limit:
                 return found, False
         return found, True
-
-    async def erase(self, principal: Principal, event_id: str, *, reason: str | None) -> None:
-        """Destroy the content of a record. Raises EventNotFound; EventErased if it is gone."""
-        before = await self._store.find(principal.tenant, _parse_id(event_id))
-        if isinstance(before, Erasure):
-            raise before.error()
-        erasure = before and await self._store.erase(
-            principal.tenant,
-            before.id,
-            at=self._clock(),
-            by=principal.name,
-            reason=reason,
-        )
-        if erasure is None:
-            raise EventNotFound(event_id)
 
     # ---- cursors: a place, sealed to the question it belongs to ------------------
 
@@ -173,7 +158,8 @@ def _decode(cursor: str) -> bytes:
     return raw
 
 
-def _parse_id(text: str) -> EventId:
+def parse_id(text: str) -> EventId:
+    """Return the id. Raises EventNotFound if the text is none."""
     event_id = parse_event_id(text)
     if event_id is None:
         raise EventNotFound(text)

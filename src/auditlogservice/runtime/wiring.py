@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from auditlogservice.errors import UnsafeSetup
 from auditlogservice.ledger.accounts import Accounts
+from auditlogservice.ledger.eraser import Eraser
 from auditlogservice.ledger.exporter import Exporter
 from auditlogservice.ledger.follower import Follower
 from auditlogservice.ledger.passwords import Passwords
@@ -34,17 +35,28 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from auditlogservice.ledger.clock import Clock
-    from auditlogservice.store.port import AccountStore, EventStore
+    from auditlogservice.store.port import (
+        AccountStore,
+        DocumentStore,
+        EventStore,
+        LedgerStore,
+    )
 
 
 class Store(Protocol):
-    """Both stores of one place, as an adapter opens them."""
+    """All stores of one place, as an adapter opens them."""
 
     @property
     def events(self) -> EventStore: ...
 
     @property
     def accounts(self) -> AccountStore: ...
+
+    @property
+    def ledger(self) -> LedgerStore: ...
+
+    @property
+    def documents(self) -> DocumentStore: ...
 
     async def close(self) -> None: ...
 
@@ -112,6 +124,7 @@ async def open_services(
         recorder = Recorder(
             store.events,
             on_commit=follower.nudge,
+            kept_for=lambda _tenant, _type: None,
             clock=clock,
             entropy=secrets.token_bytes,
             gauge=metrics,
@@ -125,6 +138,13 @@ async def open_services(
             ),
             batches=BatchRoom(),
             clock=clock,
+            eraser=Eraser(
+                store.events,
+                store.ledger,
+                clock=clock,
+                entropy=secrets.token_bytes,
+                on_commit=follower.nudge,
+            ),
             exporter=Exporter(store.events),
             follower=follower,
             metrics=metrics,

@@ -1,23 +1,38 @@
 """Which drafts are new, which are retries, and which must be refused: decided purely.
 
 An adapter asks between reading what its store has and writing what it lacks, inside one
-transaction. Nothing here does I/O.
+transaction; how the tenants' trees grow with it is part of the decision, so that no record is
+ever outside its tree. Nothing here does I/O.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from auditlogservice.entries import LogEntry, commitment
+from auditlogservice.errors import ProofInvalid, StoreBroken
 from auditlogservice.events import Erasure, Record, Sequence
-from auditlogservice.store.port import Appended, KeyConflict, Replayed, Withdrawn
+from auditlogservice.governance import holds_on
+from auditlogservice.merkle import leaf_hash
+from auditlogservice.store.port import (
+    Appended,
+    Held,
+    KeyConflict,
+    Replayed,
+    Submission,
+    Withdrawn,
+)
+from auditlogservice.tiles import extended, growing_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from auditlogservice.events import Draft, EventId, Fingerprint, Kept
-    from auditlogservice.store.port import Outcome, Submission
+    from auditlogservice.governance import Hold
+    from auditlogservice.store.port import Burial, Outcome
+    from auditlogservice.tiles import Tile
 
 
 _FIRST = Sequence(0)
@@ -25,37 +40,49 @@ _FIRST = Sequence(0)
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where a tenant's log ends: the sequence that comes next, and the last timestamp."""
+    """Where a tenant's log ends: the sequence that comes next, and the last timestamp.
+
+    `growing` has the tiles of its tree that are not full: `tiles.growing_tiles(next)`.
+    """
 
     next: Sequence = _FIRST
     timestamp: datetime | None = None
+    growing: Mapping[Tile, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
     """A record that the store has already, under an id that a draft would have."""
 
-    fingerprint: Fingerprint
+    fingerprint: Fingerprint | None  # None once it is erased
     kept: Kept
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is to be written for one new record."""
+    """What is to be written for one new record: itself, and its entry in the tenant's tree."""
 
     draft: Draft
     record: Record
-    timestamp: datetime
+    logged: LogEntry
+
+    @property
+    def timestamp(self) -> datetime:
+        return self.logged.timestamp
 
 
 @dataclass(slots=True)
 class Admission:
-    """The decision: the new records in order, where each log ends then, and every outcome."""
+    """The decision: the new records in order, where each log ends then, and every outcome.
+
+    `tiles` has for each tenant the tiles of its tree that change, whole.
+    """
 
     heads: dict[str, Head]
     known: dict[EventId, Known]
     entries: list[Entry] = field(default_factory=list)
     outcomes: list[tuple[Outcome, ...]] = field(default_factory=list)
+    tiles: dict[str, dict[Tile, bytes]] = field(default_factory=dict)
 
 
 def keyed_ids(submissions: Iterable[Submission]) -> list[EventId]:
@@ -69,11 +96,32 @@ def admit(
     known: Mapping[EventId, Known],
     heads: Mapping[str, Head],
 ) -> Admission:
-    """Decide about each draft, in order, given what the store has and where its logs end."""
+    """Decide about each draft, in order, given what the store has and where its logs end.
+
+    Raises StoreBroken if a tree of the store is not as the records before left it.
+    """
     admission = Admission(dict(heads), dict(known))
     for submission in submissions:
         admission.outcomes.append(_admit(submission, admission))
+    _grow(admission, heads)
     return admission
+
+
+def _grow(admission: Admission, before: Mapping[str, Head]) -> None:
+    leaves: dict[str, list[bytes]] = {}
+    for entry in admission.entries:
+        leaf = leaf_hash(entry.logged.to_bytes())
+        leaves.setdefault(entry.draft.tenant, []).append(leaf)
+    for tenant, hashes in leaves.items():
+        head = before.get(tenant, Head())
+        try:
+            changed = extended(head.next, head.growing, hashes)
+        except ProofInvalid as error:
+            raise StoreBroken from error
+        known, end = {**head.growing, **changed}, admission.heads[tenant]
+        growing = {tile: known[tile] for tile in growing_tiles(end.next)}
+        admission.tiles[tenant] = changed
+        admission.heads[tenant] = replace(end, growing=growing)
 
 
 def _admit(submission: Submission, admission: Admission) -> tuple[Outcome, ...]:
@@ -107,14 +155,55 @@ def _is_refused(outcome: Outcome) -> bool:
 def _judge(draft: Draft, known: Known | None) -> Replayed | KeyConflict | None:
     if known is None:
         return None
-    return Replayed(known.kept) if known.fingerprint == draft.fingerprint else KeyConflict()
+    # Of what was erased no fingerprint is left: it would tell who guesses that the guess is right.
+    if isinstance(known.kept, Erasure) or known.fingerprint == draft.fingerprint:
+        return Replayed(known.kept)
+    return KeyConflict()
 
 
 def _append(draft: Draft, admission: Admission) -> Appended:
     head = admission.heads.get(draft.tenant, Head())
     timestamp = max(draft.received_at, head.timestamp or draft.received_at)
     record = Record(id=draft.id, sequence=head.next, payload=draft.payload(timestamp))
-    admission.heads[draft.tenant] = Head(Sequence(head.next + 1), timestamp)
-    admission.entries.append(Entry(draft, record, timestamp))
+    logged = LogEntry(
+        id=draft.id,
+        timestamp=timestamp,
+        commitment=commitment(draft.salt, draft.id, record.payload),
+        expires_at=None if draft.kept_for is None else timestamp + draft.kept_for,
+    )
+    admission.heads[draft.tenant] = Head(Sequence(head.next + 1), timestamp)  # `_grow` adds tiles
+    admission.entries.append(Entry(draft, record, logged))
     admission.known[draft.id] = Known(draft.fingerprint, record)
     return Appended(record)
+
+
+# ---- erasing ----------------------------------------------------------------------------
+
+
+def judge(
+    burial: Burial, known: Known | None, holds: Iterable[Hold]
+) -> tuple[Erasure | Held | None, bool]:
+    """Return what becomes of a record that is to be erased, and whether it is to be destroyed."""
+    if known is None:
+        return None, False
+    kept = known.kept
+    if isinstance(kept, Erasure):
+        return kept, False
+    if covering := holds_on(holds, kept.fields()):
+        return Held(covering), False
+    erasure = Erasure(
+        id=kept.id,
+        sequence=kept.sequence,
+        erased_at=burial.tombstone.received_at,
+        erased_by=burial.by,
+        reason=burial.reason,
+    )
+    return erasure, True
+
+
+def burying(
+    burials: Iterable[Burial], judged: Iterable[tuple[Erasure | Held | None, bool]]
+) -> Submission:
+    """Return the tombstones of those that are to be destroyed."""
+    pairs = zip(burials, judged, strict=True)
+    return Submission(tuple(burial.tombstone for burial, (_, is_new) in pairs if is_new))

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from collections.abc import Sequence as Seq
     from datetime import datetime
 
     from auditlogservice.access import Scope, User
+    from auditlogservice.entries import LogEntry
     from auditlogservice.events import Draft, Erasure, EventId, Kept, Record, Sequence
     from auditlogservice.filters import Filter
+    from auditlogservice.tiles import Tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,23 @@ class PageQuery:
     seconds: float = 10.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burial:
+    """One record to erase, and the draft of the record that will say so: its tombstone."""
+
+    id: EventId
+    by: str
+    reason: str | None
+    tombstone: Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The record was not erased: these legal holds, by their ids, cover it."""
+
+    holds: tuple[str, ...]
+
+
 class EventStore(Protocol):
     """Where records are kept."""
 
@@ -81,8 +101,11 @@ class EventStore(Protocol):
         one, without a hole, in the order of the drafts, and a `timestamp` that is the draft's
         `received_at`, or the tenant's last timestamp if that is later: time never goes back.
 
+        In the same transaction each tenant's tree MUST grow by the records' entries, so that
+        the tree has at all times as many leaves as the log has records.
+
         Ids are unique: a keyed draft whose id is there MUST become Replayed if the fingerprints
-        are equal, KeyConflict if not, also between drafts of one call, and also after erasure.
+        are equal or the record was erased, KeyConflict if not, also between drafts of one call.
         A submission MUST be kept whole or not at all if anything fails. If it is atomic, a draft
         that conflicts, or that replays what was erased, withdraws the rest of it.
 
@@ -117,13 +140,17 @@ class EventStore(Protocol):
         """
         ...
 
-    async def erase(
-        self, tenant: str, event_id: EventId, *, at: datetime, by: str, reason: str | None
-    ) -> Erasure | None:
-        """Destroy the payload and the terms; keep id, sequence and fingerprint.
+    async def erase(self, tenant: str, burials: Seq[Burial]) -> list[Erasure | Held | None]:
+        """Erase records and append their tombstones, in one transaction; say what became of each.
 
-        Returns the erasure, durable, also if it happened before this call. None if the tenant
-        has no such record.
+        What is destroyed MUST be the payload, the salt, the fingerprint and the terms: all from
+        which the content could be told or guessed. What stays is the id, the sequence, the entry,
+        and the burial's `by`, `reason` and moment (the tombstone's `received_at`).
+
+        Erasure is also the answer for what was erased before, and then nothing changes. If the
+        tombstone is there although the record is too, the record is erased all the same. Held if
+        a legal hold covers the record when the transaction commits. None if the tenant has no
+        such record.
         """
         ...
 
@@ -133,6 +160,89 @@ class EventStore(Protocol):
 
     async def close(self) -> None:
         """Finish what runs and let go of everything. The last call."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What a leaf of the tree stands for. `salt` and `payload` are None once it was erased."""
+
+    sequence: Sequence
+    entry: LogEntry
+    salt: bytes | None
+    payload: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A signed checkpoint: the number of leaves it speaks of, and the note itself."""
+
+    size: int
+    note: bytes
+
+
+class LedgerStore(Protocol):
+    """Where the trees are kept, and what was signed of them. Trees grow in `EventStore.append`."""
+
+    async def size(self, tenant: str) -> int:
+        """Return how many leaves the tenant's tree has. All tiles for them are there."""
+        ...
+
+    async def tiles(self, tenant: str, wanted: Iterable[Tile]) -> dict[Tile, bytes]:
+        """Return the hashes that each tile has now; tiles that are not there are left out."""
+        ...
+
+    async def openings(self, tenant: str, first: int, end: int, *, content: bool) -> list[Opening]:
+        """Return what is there from `first` to before `end`, in order; a lost record is left out.
+
+        Without `content`, payloads are left out, and salts, to spare the reading.
+        """
+        ...
+
+    async def publish(self, tenant: str, checkpoint: Published) -> None:
+        """Make this the tenant's checkpoint, unless the one that is there is of a larger tree."""
+        ...
+
+    async def published(self, tenant: str) -> Published | None: ...
+
+    async def tenants(self) -> list[str]:
+        """Return the tenants that have records, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A small thing of a tenant's, as JSON: a hold, the retention rules, an erasure.
+
+    `version` counts its changes, from 1.
+    """
+
+    kind: Literal["hold", "retention", "erasure"]
+    tenant: str
+    id: str
+    body: bytes
+    version: int = 1
+
+
+class DocumentStore(Protocol):
+    """Where such things are kept. Each change is durable and seen by all nodes when it returns."""
+
+    async def put(self, document: Document) -> bool:
+        """Keep the document; return whether that was done.
+
+        That is so if it is new and its version 1, or if the one that is there has the version
+        before: one compare-and-swap across all processes.
+        """
+        ...
+
+    async def get(self, kind: str, tenant: str, document_id: str) -> Document | None: ...
+
+    async def all(self, kind: str, tenant: str | None = None) -> list[Document]:
+        """Return the documents of this kind, of one tenant or of all, in order of their ids."""
+        ...
+
+    async def remove(self, kind: str, tenant: str, document_id: str) -> bool:
+        """Forget the document; return whether it was there."""
         ...
 
 

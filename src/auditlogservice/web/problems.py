@@ -111,13 +111,22 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
     ),
     errors.EventErased: _P(
         410, "event-erased", "The event was erased",
-        "Its content is gone for good. `erased_at`, `erased_by` and `reason` say when, who, why.",
+        "Its content is gone for good. `erased_at`, `erased_by` and `reason` say when, who, why; "
+        "`tombstone` is the record that says so in the log.",
     ),
     errors.Conflict: _P(
         409, "conflict", "The present state forbids this", "Look at it again, then decide."
     ),
     errors.UserExists: _P(
         409, "user-exists", "The name is taken", "Names are unique in the whole service."
+    ),
+    errors.EventHeld: _P(
+        409, "event-held", "A legal hold covers the event",
+        "`holds` names them. An event can be erased once no hold covers it any more.",
+    ),
+    errors.TombstoneKept: _P(
+        409, "tombstone-kept", "This record says what was erased",
+        "It is the proof that an erasure was lawful, so it is kept for good.",
     ),
     errors.Unavailable: _P(
         503, "unavailable", "Not now", "Nothing was kept. Try again after `Retry-After` seconds."
@@ -250,11 +259,14 @@ def _extras(  # noqa: PLR0911 - one return for each kind of error
         case errors.EventErased():
             return {
                 "_id": error.event_id,
+                "tombstone": error.tombstone,
                 "sequence": error.sequence,
                 "erased_at": format_utc(error.at),
                 "erased_by": error.by,
                 "reason": error.reason,
             }, {}
+        case errors.EventHeld():
+            return {"holds": list(error.holds)}, {}
         case errors.RequestTimeout():
             return {}, {"Connection": "close"}  # the rest of the body is not waited for
         case errors.Unavailable():

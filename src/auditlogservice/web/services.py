@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from auditlogservice.ledger.accounts import Accounts
     from auditlogservice.ledger.clock import Clock
+    from auditlogservice.ledger.eraser import Eraser
     from auditlogservice.ledger.exporter import Exporter
     from auditlogservice.ledger.follower import Follower
     from auditlogservice.ledger.recorder import Recorder
@@ -36,6 +37,7 @@ class Services:
     accounts: Accounts
     batches: BatchRoom
     clock: Clock
+    eraser: Eraser
     exporter: Exporter
     follower: Follower
     metrics: Metrics

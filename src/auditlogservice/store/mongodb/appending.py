@@ -2,14 +2,15 @@
 
 The order of events in an attempt:
 
-1. take the head of the log from memory, or from the last record if memory has none;
-2. read what is there of the keyed ids, decide with `admit`, insert, commit;
+1. take the head of the log from memory, or from `logs` if memory has none;
+2. read what is there of the keyed ids, decide with `admit`, swap the head, insert, commit;
 3. only after the commit is acknowledged, remember the new head.
 
-A head that is out of date costs an attempt and never an error: the unique index on (tenant,
-sequence) refuses the insert, and the next attempt reads the log again. The reads are part of
-the transaction, so a record that another process adds meanwhile takes a sequence that this one
-wants, and one of the two is refused; nothing is decided on what was true a moment ago.
+A head that is out of date costs an attempt and never an error: the swap finds another one in its
+place, and the next attempt reads the log again. The reads are part of the transaction, so a
+record that another process adds meanwhile moves the head that this one swaps, and one of the two
+is refused; nothing is decided on what was true a moment ago. Erasing goes the same way, since it
+appends: the tombstones, in the transaction that destroys what they speak of.
 
 A commit whose reply is lost is committed again, which the server makes idempotent. If even that
 stays without an answer, the records are looked for; if they are not there, the outcome is
@@ -22,40 +23,45 @@ import asyncio
 import random
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from bson import ObjectId
-from pymongo import DESCENDING
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from auditlogservice.errors import OutcomeUnknown, StoreUnreachable
-from auditlogservice.store.admission import admit, keyed_ids
+from auditlogservice.events import Erasure
+from auditlogservice.governance import read_hold
+from auditlogservice.store.admission import admit, burying, judge, keyed_ids
 from auditlogservice.store.mongodb.connection import DURABLE
 from auditlogservice.store.mongodb.documents import (
-    HEAD_FIELDS,
     WITHOUT_TERMS,
     document_of,
+    document_of_log,
+    erasing,
+    full_tiles,
     head_of,
     is_stored,
     known_of,
 )
 from auditlogservice.store.mongodb.failures import TRANSIENT, is_worth_another_try, not_kept
 from auditlogservice.store.mongodb.patience import Patience
-from auditlogservice.store.mongodb.schema import BY_ID, BY_SEQUENCE
+from auditlogservice.store.mongodb.schema import BY_ID, DOCUMENTS, EVENTS, LOGS, TILES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from pymongo.asynchronous.client_session import AsyncClientSession
-    from pymongo.asynchronous.collection import AsyncCollection
+    from pymongo.asynchronous.database import AsyncDatabase
 
     from auditlogservice.errors import Unavailable
     from auditlogservice.events import EventId
     from auditlogservice.store.admission import Admission, Entry, Head, Known
     from auditlogservice.store.mongodb.schema import Document
     from auditlogservice.store.mongodb.stalled import StalledTransactions
-    from auditlogservice.store.port import Outcome, Submission
+    from auditlogservice.store.port import Burial, Held, Outcome, Submission
+
+T = TypeVar("T")
 
 # Shares of the time limit: what is left after each is for the step that follows it.
 _WRITING = 0.7
@@ -83,17 +89,33 @@ class TenantLog:
     head: Head | None = None  # None: not known, or not known any more
 
 
+@dataclass(frozen=True, slots=True)
+class _Written(Generic[T]):
+    """What an attempt has written, if it is committed: the answer, the records, the new head."""
+
+    answer: T
+    entries: Sequence[Entry]
+    head: Head
+
+
+# What an attempt writes, in its session, to a log with this head. The number counts attempts.
+Writing: TypeAlias = "Callable[[AsyncClientSession, Head, int], Awaitable[_Written[T]]]"
+
+
 class Appender:
     """Appends to the log of one tenant at a time; logs of different tenants do not meet."""
 
     def __init__(
         self,
-        events: AsyncCollection[Document],
+        database: AsyncDatabase[Document],
         *,
         stalled: StalledTransactions,
         timeout: float,
     ) -> None:
-        self._events = events
+        self._events = database[EVENTS]
+        self._logs = database[LOGS]
+        self._tiles = database[TILES]
+        self._documents = database[DOCUMENTS]
         self._stalled = stalled
         self._timeout = timeout
 
@@ -101,6 +123,50 @@ class Appender:
         self, log: TenantLog, submissions: Sequence[Submission]
     ) -> list[tuple[Outcome, ...]]:
         """Keep what is new, whole or not at all; raise as the port says."""
+        keyed = keyed_ids(submissions)
+        every = [draft.id for each in submissions for draft in each.drafts]
+
+        async def write(
+            session: AsyncClientSession, head: Head, attempt: int
+        ) -> _Written[list[tuple[Outcome, ...]]]:
+            # After a failed attempt every id is looked up: whatever became of it, a record that
+            # is there is found and not written twice.
+            ids = every if attempt else keyed
+            admission = await self._admit(session, log.tenant, head, submissions, ids)
+            return _Written(admission.outcomes, admission.entries, admission.heads[log.tenant])
+
+        return await self._in_turn(log, write)
+
+    async def erase(
+        self, log: TenantLog, burials: Sequence[Burial]
+    ) -> list[Erasure | Held | None]:
+        """Erase, and append the tombstones; raise as the port says."""
+
+        async def write(
+            session: AsyncClientSession, head: Head, attempt: int
+        ) -> _Written[list[Erasure | Held | None]]:
+            del attempt  # what an earlier one may have erased is seen as erased
+            held = [
+                read_hold(found["id"], bytes(found["body"]))
+                async for found in self._documents.find(
+                    {"kind": "hold", "tenant": log.tenant}, session=session
+                )
+            ]
+            there = await self._known(session, log.tenant, [burial.id for burial in burials])
+            judged = [judge(burial, there.get(burial.id), held) for burial in burials]
+            fates, tombstones = [fate for fate, _ in judged], burying(burials, judged)
+            ids = keyed_ids([tombstones])
+            admission = await self._admit(session, log.tenant, head, [tombstones], ids)
+            for fate, is_new in judged:
+                if is_new and isinstance(fate, Erasure):
+                    await self._events.update_one(
+                        {"_id": ObjectId(fate.id), "t": log.tenant}, erasing(fate), session=session
+                    )
+            return _Written(fates, admission.entries, admission.heads[log.tenant])
+
+        return await self._in_turn(log, write)
+
+    async def _in_turn(self, log: TenantLog, write: Writing[T]) -> T:
         patience = Patience(self._timeout)
         try:
             async with asyncio.timeout(patience.left(_WRITING)):
@@ -108,17 +174,14 @@ class Appender:
         except TimeoutError:
             raise StoreUnreachable from None
         try:
-            return await self._append(log, submissions, patience)
+            return await self._try(log, write, patience)
         finally:
             log.turn.release()
 
-    async def _append(
-        self, log: TenantLog, submissions: Sequence[Submission], patience: Patience
-    ) -> list[tuple[Outcome, ...]]:
-        ids = keyed_ids(submissions)
+    async def _try(self, log: TenantLog, write: Writing[T], patience: Patience) -> T:
         for attempt in count():
             try:
-                admission = await self._attempt(log, submissions, ids, patience)
+                return await self._attempt(log, write, attempt, patience)
             except _NotKept as failure:
                 pause = _pause(attempt)
                 if not failure.again or patience.left(_WRITING) <= pause:
@@ -127,67 +190,69 @@ class Appender:
                 if attempt >= _LOOKS_STALLED:
                     with patience.limit(_WRITING):
                         await self._stalled.end()
-                # From now on every id is looked up: whatever became of the failed attempt, a
-                # record that is there is found and not written twice.
-                ids = [draft.id for each in submissions for draft in each.drafts]
-            else:
-                return admission.outcomes
         raise AssertionError  # pragma: no cover - count() has no end
 
     async def _attempt(
-        self,
-        log: TenantLog,
-        submissions: Sequence[Submission],
-        ids: list[EventId],
-        patience: Patience,
-    ) -> Admission:
+        self, log: TenantLog, write: Writing[T], attempt: int, patience: Patience
+    ) -> T:
         async with self._events.database.client.start_session(causal_consistency=False) as session:
             # Forgotten until the commit is acknowledged, so that an error or a cancellation
             # anywhere below leaves no head that might be wrong.
             head, log.head = log.head, None
             try:
                 with patience.limit(_WRITING):
-                    admission = await self._write(session, log.tenant, head, submissions, ids)
+                    await session.start_transaction(
+                        read_concern=ReadConcern("snapshot"), write_concern=DURABLE
+                    )
+                    head = head or await self._head(session, log.tenant)
+                    written = await write(session, head, attempt)
             except PyMongoError as error:
                 with patience.limit():
                     await session.abort_transaction()
                 raise _NotKept(not_kept(error), again=is_worth_another_try(error)) from None
-            await self._commit(session, admission.entries, patience)
-            log.head = admission.heads[log.tenant]
-            return admission
+            await self._commit(session, written.entries, patience)
+            log.head = written.head
+            return written.answer
 
-    async def _write(
+    async def _admit(
         self,
         session: AsyncClientSession,
         tenant: str,
-        head: Head | None,
+        head: Head,
         submissions: Sequence[Submission],
         ids: list[EventId],
     ) -> Admission:
-        await session.start_transaction(
-            read_concern=ReadConcern("snapshot"), write_concern=DURABLE
-        )
-        head = head or await self._head(session, tenant)
-        known = await self._known(session, tenant, ids) if ids else {}
+        """Decide, and write what is new: first the head, on which a loser fails soonest."""
+        known = await self._known(session, tenant, ids)
         admission = admit(submissions, known=known, heads={tenant: head})
         if admission.entries:
+            await self._swap(session, tenant, head, admission.heads[tenant])
+            if full := full_tiles(tenant, admission.tiles[tenant]):
+                await self._tiles.insert_many(full, session=session)
             documents = [document_of(entry) for entry in admission.entries]
             await self._events.insert_many(documents, session=session)
         return admission
 
-    async def _head(self, session: AsyncClientSession, tenant: str) -> Head:
-        last = await self._events.find_one(
-            {"t": tenant},
-            HEAD_FIELDS,
-            sort=[("s", DESCENDING)],
-            hint=BY_SEQUENCE,
-            session=session,
+    async def _swap(self, session: AsyncClientSession, tenant: str, old: Head, new: Head) -> None:
+        document = document_of_log(tenant, new)
+        if old.next == 0:
+            await self._logs.insert_one(document, session=session)
+            return
+        del document["_id"]
+        swapped = await self._logs.update_one(
+            {"_id": tenant, "n": old.next}, {"$set": document}, session=session
         )
-        return head_of(last)
+        if not swapped.matched_count:
+            raise _NotKept(StoreUnreachable(), again=True)
+
+    async def _head(self, session: AsyncClientSession, tenant: str) -> Head:
+        return head_of(await self._logs.find_one({"_id": tenant}, session=session))
 
     async def _known(
-        self, session: AsyncClientSession, tenant: str, ids: Iterable[EventId]
+        self, session: AsyncClientSession, tenant: str, ids: Sequence[EventId]
     ) -> dict[EventId, Known]:
+        if not ids:
+            return {}
         wanted = {"_id": {"$in": [ObjectId(one) for one in ids]}, "t": tenant}
         found = self._events.find(wanted, WITHOUT_TERMS, hint=BY_ID, session=session)
         knowns = [known_of(document) async for document in found]
@@ -224,7 +289,7 @@ class Appender:
         ids = [ObjectId(entry.draft.id) for entry in entries]
         try:
             with patience.limit():
-                found = self._events.find({"_id": {"$in": ids}}, {"s": 1, "at": 1, "fp": 1})
+                found = self._events.find({"_id": {"$in": ids}}, {"s": 1, "at": 1, "c": 1})
                 stored = {str(document["_id"]): document async for document in found}
         except PyMongoError:
             return False

@@ -10,20 +10,24 @@ from typing import TYPE_CHECKING
 from bson import Binary, Int64, ObjectId
 
 from auditlogservice.access import Scope, User
+from auditlogservice.entries import LogEntry
 from auditlogservice.events import Erasure, EventId, Fingerprint, Record, Sequence
+from auditlogservice.merkle import HASH_BYTES
 from auditlogservice.store.admission import Head, Known
-from auditlogservice.store.port import VerificationKey
+from auditlogservice.store.port import Opening, VerificationKey
+from auditlogservice.tiles import WIDTH, growing_tiles
 from auditlogservice.times import from_micros, to_micros
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from auditlogservice.events import Kept
     from auditlogservice.store.admission import Entry
     from auditlogservice.store.mongodb.schema import Document
     from auditlogservice.store.port import UserChange
+    from auditlogservice.tiles import Tile
 
-HEAD_FIELDS = {"_id": False, "s": True, "at": True}
 WITHOUT_TERMS = {"terms": False}
 
 # ---- records --------------------------------------------------------------------
@@ -35,17 +39,30 @@ def document_of(entry: Entry) -> Document:
         "t": entry.draft.tenant,
         "s": Int64(entry.record.sequence),
         "at": Int64(to_micros(entry.timestamp)),
+        "c": Binary(entry.logged.commitment),
+        "exp": _moment(entry.logged.expires_at),
+        "salt": Binary(entry.draft.salt),
         "fp": Binary(entry.draft.fingerprint),
         "p": Binary(entry.record.payload),
         "terms": list(entry.draft.terms),
     }
 
 
-def head_of(last: Document | None) -> Head:
-    """Return where a log ends whose last document is this one."""
-    if last is None:
-        return Head()
-    return Head(Sequence(last["s"] + 1), from_micros(last["at"]))
+def opening_of(document: Document) -> Opening:
+    expires = document["exp"]
+    entry = LogEntry(
+        id=EventId(str(document["_id"])),
+        timestamp=from_micros(document["at"]),
+        commitment=bytes(document["c"]),
+        expires_at=None if expires is None else from_micros(expires),
+    )
+    salt, payload = document.get("salt"), document.get("p")
+    return Opening(
+        sequence=Sequence(int(document["s"])),
+        entry=entry,
+        salt=None if salt is None else bytes(salt),
+        payload=None if payload is None else bytes(payload),
+    )
 
 
 def record_of(document: Document) -> Record:
@@ -72,27 +89,73 @@ def kept_of(document: Document) -> Kept:
 
 
 def known_of(document: Document) -> Known:
-    return Known(Fingerprint(bytes(document["fp"])), kept_of(document))
+    fingerprint = document.get("fp")
+    return Known(fingerprint and Fingerprint(bytes(fingerprint)), kept_of(document))
 
 
 def is_stored(entry: Entry, document: Document | None) -> bool:
     """Whether this document is what became of the entry. The rest follows from these fields."""
-    return document is not None and (document["s"], document["at"], bytes(document["fp"])) == (
+    return document is not None and (document["s"], document["at"], bytes(document["c"])) == (
         entry.record.sequence,
         to_micros(entry.timestamp),
-        entry.draft.fingerprint,
+        entry.logged.commitment,
     )
 
 
-def erasing(*, at: datetime, by: str, reason: str | None) -> list[Document]:
-    """Return the update that erases a record; done twice, it keeps what the first one said.
+def erasing(erasure: Erasure) -> Document:
+    """Return the update that destroys the content of a record, and leaves this of it."""
+    gone = {
+        "at": Int64(to_micros(erasure.erased_at)),
+        "by": erasure.erased_by,
+        "why": erasure.reason,
+    }
+    return {"$set": {"gone": gone}, "$unset": {"p": "", "terms": "", "salt": "", "fp": ""}}
 
-    In such an update a text that starts with `$` would be read as the name of a field, so each
-    value is marked as a literal.
-    """
-    gone = {"at": Int64(to_micros(at)), "by": by, "why": reason}
-    literal = {name: {"$literal": value} for name, value in gone.items()}
-    return [{"$set": {"gone": {"$ifNull": ["$gone", literal]}}}, {"$unset": ["p", "terms"]}]
+
+def _moment(moment: datetime | None) -> Int64 | None:
+    return None if moment is None else Int64(to_micros(moment))
+
+
+# ---- logs and trees ---------------------------------------------------------------
+
+
+def document_of_log(tenant: str, head: Head) -> Document:
+    assert head.timestamp is not None  # noqa: S101 - a log is written when it has a record
+    return {
+        "_id": tenant,
+        "n": Int64(head.next),
+        "at": Int64(to_micros(head.timestamp)),
+        "tiles": {str(tile.level): Binary(hashes) for tile, hashes in head.growing.items()},
+    }
+
+
+def head_of(log: Document | None) -> Head:
+    """Return where the log ends that this document speaks of."""
+    if log is None:
+        return Head()
+    return Head(Sequence(int(log["n"])), from_micros(log["at"]), growing_of(log))
+
+
+def growing_of(log: Document) -> dict[Tile, bytes]:
+    """Return the tiles that are not full, as far as the document has them."""
+    return {
+        tile: bytes(log["tiles"][str(tile.level)])
+        for tile in growing_tiles(int(log["n"]))
+        if str(tile.level) in log["tiles"]
+    }
+
+
+def name_of_tile(tenant: str, tile: Tile) -> str:
+    return f"{tenant}/{tile.level}/{tile.number}"
+
+
+def full_tiles(tenant: str, tiles: Mapping[Tile, bytes]) -> list[Document]:
+    """Return the documents of those that are full. They never change again."""
+    return [
+        {"_id": name_of_tile(tenant, tile), "h": Binary(hashes)}
+        for tile, hashes in tiles.items()
+        if len(hashes) == WIDTH * HASH_BYTES
+    ]
 
 
 # ---- accounts -------------------------------------------------------------------

@@ -6,19 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from bson import ObjectId
-from pymongo import ReturnDocument
 
 from auditlogservice.errors import AuditLogError, OutcomeUnknown
 from auditlogservice.events import Sequence
 from auditlogservice.store.mongodb.appending import Appender, TenantLog
 from auditlogservice.store.mongodb.connection import application
-from auditlogservice.store.mongodb.documents import (
-    WITHOUT_TERMS,
-    erasing,
-    erasure_of,
-    kept_of,
-)
-from auditlogservice.store.mongodb.failures import reading, writing
+from auditlogservice.store.mongodb.documents import WITHOUT_TERMS, kept_of
+from auditlogservice.store.mongodb.failures import reading
 from auditlogservice.store.mongodb.paging import Search, end_of, first_at
 from auditlogservice.store.mongodb.patience import Patience
 from auditlogservice.store.mongodb.schema import BY_ID, EVENTS, META
@@ -33,7 +27,7 @@ if TYPE_CHECKING:
 
     from auditlogservice.events import Erasure, EventId, Kept, Record
     from auditlogservice.store.mongodb.schema import Document
-    from auditlogservice.store.port import Outcome, PageQuery, Submission
+    from auditlogservice.store.port import Burial, Held, Outcome, PageQuery, Submission
 
 
 class MongoEventStore:
@@ -47,7 +41,7 @@ class MongoEventStore:
         stalled = StalledTransactions(
             database.client.admin, application=application(database.name)
         )
-        self._appender = Appender(self._events, stalled=stalled, timeout=timeout)
+        self._appender = Appender(database, stalled=stalled, timeout=timeout)
 
     # ---- writing --------------------------------------------------------------------
 
@@ -83,18 +77,9 @@ class MongoEventStore:
         except AuditLogError as error:
             return error
 
-    async def erase(
-        self, tenant: str, event_id: EventId, *, at: datetime, by: str, reason: str | None
-    ) -> Erasure | None:
-        """Erase with one update; the second time it changes nothing, and still waits for disk."""
-        with writing(), Patience(self._timeout).limit():
-            document = await self._events.find_one_and_update(
-                {"_id": ObjectId(event_id), "t": tenant},
-                erasing(at=at, by=by, reason=reason),
-                projection=WITHOUT_TERMS,
-                return_document=ReturnDocument.AFTER,
-            )
-        return erasure_of(document) if document else None
+    async def erase(self, tenant: str, burials: Seq[Burial]) -> list[Erasure | Held | None]:
+        log = self._logs.setdefault(tenant, TenantLog(tenant))
+        return await self._appender.erase(log, burials)
 
     # ---- reading --------------------------------------------------------------------
 

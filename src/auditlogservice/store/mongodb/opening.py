@@ -8,6 +8,8 @@ from auditlogservice.store.mongodb.accounts import MongoAccountStore
 from auditlogservice.store.mongodb.connection import connect
 from auditlogservice.store.mongodb.events import MongoEventStore
 from auditlogservice.store.mongodb.failures import reading
+from auditlogservice.store.mongodb.governing import MongoDocumentStore
+from auditlogservice.store.mongodb.ledger import MongoLedgerStore
 from auditlogservice.store.mongodb.patience import Patience
 from auditlogservice.store.mongodb.schema import prepare
 
@@ -16,10 +18,12 @@ DEFAULT_TIMEOUT = 10.0  # seconds that one call may take
 
 @dataclass(frozen=True, slots=True)
 class MongoStore:
-    """Both stores, over one client."""
+    """All stores, over one client."""
 
     events: MongoEventStore
     accounts: MongoAccountStore
+    ledger: MongoLedgerStore
+    documents: MongoDocumentStore
 
     async def close(self) -> None:
         await self.events.close()
@@ -41,4 +45,6 @@ async def open_mongodb(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> MongoSt
     return MongoStore(
         events=MongoEventStore(connection.database, timeout=timeout),
         accounts=MongoAccountStore(connection.database, timeout=timeout),
+        ledger=MongoLedgerStore(connection.database, timeout=timeout),
+        documents=MongoDocumentStore(connection.database, timeout=timeout),
     )

@@ -6,20 +6,33 @@ Names are short in `events`, where each byte is paid for once per event:
     t      string     tenant
     s      int64      sequence in the tenant's log
     at     int64      timestamp, microseconds since 1970; it never falls as `s` rises
-    fp     binary     fingerprint of the event, for retries; kept when the record is erased
+    c      binary     commitment to the payload, as the log entry has it
+    exp    int64      when a retention rule lets it be erased, as the log entry has it; or null
+    salt   binary     of the commitment
+    fp     binary     fingerprint of the event, for retries
     p      binary     payload: the truth. Everything beside it is an index
     terms  strings    what it is found by
-    gone   document   instead of `p` and `terms` once erased: at (int64), by, why
+    gone   document   instead of the four before it, once erased: at (int64), by, why
 
-The other collections hold few documents and have names that speak for themselves.
+and in `logs`, one for each tenant, which every append changes by compare-and-swap:
+
+    _id    string     tenant
+    n      int64      how many records the log has: the sequence that comes next
+    at     int64      the last timestamp
+    tiles  document   level -> binary: the tiles of its tree that are not full
+    holds  int64      how many holds were ever placed, so that placing one and erasing collide
+
+`tiles` has the full tiles: _id is `tenant/level/number`, `h` the hashes. The other collections
+hold few documents and have names that speak for themselves.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pymongo import ASCENDING, IndexModel, ReturnDocument
-from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure
 
 from auditlogservice.errors import UnsafeSetup
 
@@ -35,6 +48,10 @@ Keys: TypeAlias = list[tuple[str, int]]
 VERSION = 1
 
 EVENTS = "events"
+LOGS = "logs"
+TILES = "tiles"
+CHECKPOINTS = "checkpoints"
+DOCUMENTS = "documents"
 USERS = "users"
 KEYS = "keys"
 SECRETS = "secrets"
@@ -48,11 +65,15 @@ BY_TIME: Keys = [("t", ASCENDING), ("at", ASCENDING), ("s", ASCENDING)]
 
 INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
     EVENTS: (
-        # The compare-and-swap that keeps a log without holes and without forks.
+        # The second guard, behind the compare-and-swap of `logs`: no holes, and no forks.
         IndexModel(BY_SEQUENCE, name="by_sequence", unique=True),
         IndexModel(BY_TERM, name="by_term"),
         IndexModel(BY_TIME, name="by_time"),
     ),
+    LOGS: (),
+    TILES: (),
+    CHECKPOINTS: (),
+    DOCUMENTS: (IndexModel([("kind", ASCENDING), ("tenant", ASCENDING)], name="by_kind"),),
     USERS: (IndexModel([("name", ASCENDING)], name="by_name", unique=True),),
     # The server drops keys that have expired; no clock of ours is asked.
     KEYS: (IndexModel([("drop_at", ASCENDING)], name="by_expiry", expireAfterSeconds=0),),
@@ -69,8 +90,17 @@ async def prepare(database: AsyncDatabase[Document]) -> None:
     database of a later version is left alone.
     """
     await _claim_version(database)
+    # Those without an index of ours are made too: a transaction over shards could not.
+    there = await database.list_collection_names()
     for name, models in INDEXES.items():
+        if not models and name not in there:
+            await _make(database, name)
         await _index(database[name], [model.document for model in models])
+
+
+async def _make(database: AsyncDatabase[Document], name: str) -> None:
+    with suppress(CollectionInvalid):  # another process was first, just now
+        await database.create_collection(name)
 
 
 async def _claim_version(database: AsyncDatabase[Document]) -> None:

@@ -6,16 +6,20 @@ from dataclasses import dataclass
 
 from auditlogservice.store.sqlite.accounts import SqliteAccountStore
 from auditlogservice.store.sqlite.database import Database
+from auditlogservice.store.sqlite.documents import SqliteDocumentStore
 from auditlogservice.store.sqlite.events import SqliteEventStore
+from auditlogservice.store.sqlite.ledger import SqliteLedgerStore
 from auditlogservice.store.sqlite.schema import MIGRATIONS
 
 
 @dataclass(frozen=True, slots=True)
 class SqliteStore:
-    """Both stores over one file."""
+    """All stores over one file."""
 
     events: SqliteEventStore
     accounts: SqliteAccountStore
+    ledger: SqliteLedgerStore
+    documents: SqliteDocumentStore
 
     async def close(self) -> None:
         await self.events.close()
@@ -28,4 +32,9 @@ async def open_sqlite(path: str, *, min_free_bytes: int = 0) -> SqliteStore:
     """
     database = Database(path, min_free_bytes=min_free_bytes)
     await database.open(MIGRATIONS)
-    return SqliteStore(SqliteEventStore(database), SqliteAccountStore(database))
+    return SqliteStore(
+        events=SqliteEventStore(database),
+        accounts=SqliteAccountStore(database),
+        ledger=SqliteLedgerStore(database),
+        documents=SqliteDocumentStore(database),
+    )

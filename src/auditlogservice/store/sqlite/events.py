@@ -12,10 +12,13 @@ from auditlogservice.events import (
     Record,
     Sequence,
 )
-from auditlogservice.store.admission import Head, Known, admit, keyed_ids
+from auditlogservice.store.admission import Head, Known, admit, burying, judge, keyed_ids
 from auditlogservice.store.sqlite.database import Watch
+from auditlogservice.store.sqlite.documents import holds_of
+from auditlogservice.store.sqlite.ledger import tiles_of
 from auditlogservice.store.sqlite.searching import Search, first_at, word
 from auditlogservice.terms import terms_of
+from auditlogservice.tiles import growing_tiles
 from auditlogservice.times import from_micros, to_micros
 
 if TYPE_CHECKING:
@@ -25,11 +28,15 @@ if TYPE_CHECKING:
 
     import apsw
 
+    from auditlogservice.governance import Hold
     from auditlogservice.store.admission import Admission, Entry
-    from auditlogservice.store.port import Outcome, PageQuery, Submission
+    from auditlogservice.store.port import Burial, Held, Outcome, PageQuery, Submission
     from auditlogservice.store.sqlite.database import Database
 
 _KEPT = "SELECT id, sequence, payload, erased_at, erased_by, erased_why"
+_COLUMNS = (
+    "row, id, tenant, sequence, timestamp, expires_at, commitment, salt, fingerprint, payload"
+)
 
 
 class SqliteEventStore:
@@ -38,12 +45,7 @@ class SqliteEventStore:
 
     async def append(self, submissions: Seq[Submission]) -> list[tuple[Outcome, ...]]:
         def work(connection: apsw.Connection) -> list[tuple[Outcome, ...]]:
-            names = {draft.tenant for each in submissions for draft in each.drafts}
-            numbers, heads = _tenants(connection, names)
-            known = _known(connection, keyed_ids(submissions))
-            admission = admit(submissions, known=known, heads=heads)
-            _insert(connection, numbers, admission)
-            return admission.outcomes
+            return _append(connection, submissions).outcomes
 
         return await self._database.append(work)
 
@@ -90,34 +92,12 @@ class SqliteEventStore:
 
         return await self._database.read(work)
 
-    async def erase(
-        self, tenant: str, event_id: EventId, *, at: datetime, by: str, reason: str | None
-    ) -> Erasure | None:
-        def work(connection: apsw.Connection) -> Erasure | None:
-            row = connection.execute(
-                f"{_KEPT}, number, row FROM records JOIN tenants ON number = tenant"
-                " WHERE id=? AND name=?",
-                (bytes.fromhex(event_id), tenant),
-            ).fetchone()
-            if row is None:
-                return None
-            *columns, number, place = row
-            kept = _kept(*columns)
-            if isinstance(kept, Erasure):
-                return kept
-            # An index without content is told what to forget: the words that went in.
-            connection.execute(
-                "INSERT INTO terms (terms, rowid, words) VALUES ('delete', ?, ?)",
-                (place, _words(number, terms_of(kept.fields()))),
-            )
-            connection.execute(
-                "UPDATE records SET payload=NULL, erased_at=?, erased_by=?, erased_why=?"
-                " WHERE row=?",
-                (to_micros(at), by, reason, place),
-            )
-            return Erasure(
-                id=kept.id, sequence=kept.sequence, erased_at=at, erased_by=by, reason=reason
-            )
+    async def erase(self, tenant: str, burials: Seq[Burial]) -> list[Erasure | Held | None]:
+        def work(connection: apsw.Connection) -> list[Erasure | Held | None]:
+            holds = holds_of(connection, tenant)
+            judged = [_bury(connection, tenant, burial, holds) for burial in burials]
+            _append(connection, [burying(burials, judged)])
+            return [fate for fate, _ in judged]
 
         return await self._database.erase(work)
 
@@ -130,6 +110,42 @@ class SqliteEventStore:
 
 
 # ---- writing ------------------------------------------------------------------
+
+
+def _append(connection: apsw.Connection, submissions: Seq[Submission]) -> Admission:
+    names = {draft.tenant for each in submissions for draft in each.drafts}
+    numbers, heads = _tenants(connection, names)
+    known = _known(connection, keyed_ids(submissions))
+    admission = admit(submissions, known=known, heads=heads)
+    _insert(connection, numbers, admission)
+    return admission
+
+
+def _bury(
+    connection: apsw.Connection, tenant: str, burial: Burial, holds: Seq[Hold]
+) -> tuple[Erasure | Held | None, bool]:
+    """Destroy one record's content; return what became of it, and whether that is new."""
+    row = connection.execute(
+        f"{_KEPT}, number, row FROM records JOIN tenants ON number = tenant WHERE id=? AND name=?",
+        (bytes.fromhex(burial.id), tenant),
+    ).fetchone()
+    if row is None:
+        return None, False
+    *columns, number, place = row
+    kept = _kept(*columns)
+    fate, is_new = judge(burial, Known(None, kept), holds)
+    if is_new and isinstance(kept, Record):
+        # An index without content is told what to forget: the words that went in.
+        connection.execute(
+            "INSERT INTO terms (terms, rowid, words) VALUES ('delete', ?, ?)",
+            (place, _words(number, terms_of(kept.fields()))),
+        )
+        connection.execute(
+            "UPDATE records SET payload=NULL, salt=NULL, fingerprint=NULL,"
+            " erased_at=?, erased_by=?, erased_why=? WHERE row=?",
+            (to_micros(burial.tombstone.received_at), burial.by, burial.reason, place),
+        )
+    return fate, is_new
 
 
 def _tenants(
@@ -147,8 +163,10 @@ def _tenants(
             "SELECT number, next_sequence, last_timestamp FROM tenants WHERE name=?", (name,)
         ).fetchone()
         assert row  # noqa: S101 - inserted above, in the same transaction
-        numbers[name] = row[0]
-        heads[name] = Head(Sequence(row[1]), from_micros(row[2]))
+        number, size, timestamp = row
+        numbers[name] = number
+        growing = tiles_of(connection, number, growing_tiles(size))
+        heads[name] = Head(Sequence(size), from_micros(timestamp), growing)
     return numbers, heads
 
 
@@ -159,7 +177,8 @@ def _known(connection: apsw.Connection, ids: Iterable[EventId]) -> dict[EventId,
             f"{_KEPT}, fingerprint FROM records WHERE id=?", (bytes.fromhex(event_id),)
         ).fetchone()
         if row:
-            known[event_id] = Known(Fingerprint(row[-1]), _kept(*row[:-1]))
+            *columns, fingerprint = row
+            known[event_id] = Known(fingerprint and Fingerprint(fingerprint), _kept(*columns))
     return known
 
 
@@ -168,8 +187,7 @@ def _insert(connection: apsw.Connection, numbers: dict[str, int], admission: Adm
         return
     first = connection.execute("SELECT coalesce(max(row), 0) + 1 FROM records").get
     connection.executemany(
-        "INSERT INTO records (row, id, tenant, sequence, timestamp, fingerprint, payload)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             (row, *_columns(numbers[entry.draft.tenant], entry))
             for row, entry in enumerate(admission.entries, first)
@@ -190,15 +208,27 @@ def _insert(connection: apsw.Connection, numbers: dict[str, int], admission: Adm
             if head.timestamp
         ),
     )
+    connection.executemany(
+        "INSERT INTO tiles (tenant, level, number, hashes) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET hashes=excluded.hashes",
+        (
+            (numbers[name], tile.level, tile.number, hashes)
+            for name, changed in admission.tiles.items()
+            for tile, hashes in changed.items()
+        ),
+    )
 
 
-def _columns(tenant: int, entry: Entry) -> tuple[bytes, int, int, int, bytes, bytes]:
-    record = entry.record
+def _columns(tenant: int, entry: Entry) -> tuple[object, ...]:
+    record, logged = entry.record, entry.logged
     return (
         bytes.fromhex(record.id),
         tenant,
         record.sequence,
-        to_micros(entry.timestamp),
+        to_micros(logged.timestamp),
+        logged.expires_at and to_micros(logged.expires_at),
+        logged.commitment,
+        entry.draft.salt,
         entry.draft.fingerprint,
         record.payload,
     )

@@ -25,12 +25,16 @@ CREATE TABLE records (
   tenant INTEGER NOT NULL REFERENCES tenants(number),
   sequence INTEGER NOT NULL,
   timestamp INTEGER NOT NULL,
-  fingerprint BLOB NOT NULL,
-  payload BLOB,                    -- NULL once erased
+  expires_at INTEGER,              -- as the log entry says it
+  commitment BLOB NOT NULL CHECK (length(commitment) = 32),
+  salt BLOB,                       -- these three are NULL once erased
+  fingerprint BLOB,
+  payload BLOB,
   erased_at INTEGER,
   erased_by TEXT,
   erased_why TEXT,
-  CHECK ((payload IS NULL) = (erased_at IS NOT NULL))
+  CHECK ((payload IS NULL) = (erased_at IS NOT NULL)),
+  CHECK ((payload IS NULL) = (salt IS NULL) AND (payload IS NULL) = (fingerprint IS NULL))
 ) STRICT;
 CREATE UNIQUE INDEX records_by_sequence ON records (tenant, sequence);
 CREATE INDEX records_by_time ON records (tenant, timestamp);
@@ -39,6 +43,13 @@ CREATE VIRTUAL TABLE terms USING fts5 (
   tokenize="ascii tokenchars '!#$%&()*+,-./:;<=>?@[\\]^_`{|}~'"
 );
 INSERT INTO terms (terms, rank) VALUES ('secure-delete', 1);
+CREATE TABLE tiles (
+  tenant INTEGER NOT NULL REFERENCES tenants(number),
+  level INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  hashes BLOB NOT NULL,            -- 32 bytes each, up to 256
+  PRIMARY KEY (tenant, level, number)
+) STRICT;
 """,
     """
 CREATE TABLE users (
@@ -60,5 +71,18 @@ CREATE TABLE secrets (
   name TEXT PRIMARY KEY,
   value BLOB NOT NULL
 ) STRICT;
+CREATE TABLE checkpoints (
+  tenant TEXT PRIMARY KEY,
+  size INTEGER NOT NULL,
+  note BLOB NOT NULL
+) STRICT;
+CREATE TABLE documents (
+  kind TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  id TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  body BLOB NOT NULL,
+  PRIMARY KEY (kind, tenant, id)
+) STRICT, WITHOUT ROWID;
 """,
 )

@@ -130,7 +130,7 @@ def _result(fates: list[Fate]) -> dict[str, list[dict[str, Any]]]:
             case Replayed(Record() as record):
                 successful.append({**_success(index, record), "replayed": True})
             case Replayed(Erasure() as erasure):
-                failed.append(_failure(index, erasure.error()))
+                failed.append(_failure(index, erasure.error(caller.tenant)))
             case KeyConflict():
                 failed.append(_failure(index, IdempotencyKeyReused("/idempotency_key")))
             case Withdrawn():

@@ -53,7 +53,7 @@ async def record_event(request: Request, caller: Writer) -> Response:
         case Appended(record):
             return _record(record.answer(), 201, {"Location": f"/events/{record.id}"})
         case Replayed(Erasure() as erasure):
-            raise erasure.error()
+            raise erasure.error(caller.tenant)
         case Replayed(Record() as record):
             headers = {"Location": f"/events/{record.id}", "Idempotent-Replayed": "true"}
             return _record(record.answer(), 200, headers)
@@ -88,7 +88,7 @@ async def read_one(request: Request, event_id: str, caller: Reader) -> Response:
     "/events/{event_id}",
     summary="Erase an event",
     status_code=204,
-    responses=problems(400, 401, 403, 404, 410, 422, 503),
+    responses=problems(400, 401, 403, 404, 409, 410, 422, 503),
     openapi_extra={
         "parameters": [
             parameter("reason", {"type": "string", "maxLength": MAX_REASON}, "Why; kept for good.")
@@ -100,7 +100,7 @@ async def erase_event(request: Request, event_id: str, caller: Eraser) -> Respon
     reason = request.query_params.get("reason")
     if reason is not None and len(reason) > MAX_REASON:
         raise InvalidInput([Flaw("reason", f"a reason may have {MAX_REASON:,} characters")])
-    await services(request).records.erase(caller, event_id, reason=reason)
+    await services(request).eraser.erase(caller, event_id, reason=reason)
     return Response(status_code=204)
 
 

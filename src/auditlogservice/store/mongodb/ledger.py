@@ -1,0 +1,86 @@
+"""Trees and checkpoints in MongoDB: the LedgerStore contract of `store/port.py`."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from bson import Binary, Int64
+from pymongo import ASCENDING
+from pymongo.errors import DuplicateKeyError
+
+from auditlogservice.store.mongodb.documents import growing_of, name_of_tile, opening_of
+from auditlogservice.store.mongodb.failures import reading, writing
+from auditlogservice.store.mongodb.patience import Patience
+from auditlogservice.store.mongodb.schema import BY_SEQUENCE, CHECKPOINTS, EVENTS, LOGS, TILES
+from auditlogservice.store.port import Published
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pymongo.asynchronous.database import AsyncDatabase
+
+    from auditlogservice.store.mongodb.schema import Document
+    from auditlogservice.store.port import Opening
+    from auditlogservice.tiles import Tile
+
+_ENTRY = {"s": True, "at": True, "c": True, "exp": True}
+_OPENING = {**_ENTRY, "salt": True, "p": True}
+
+
+class MongoLedgerStore:
+    """Keeps the LedgerStore contract of `store/port.py`."""
+
+    def __init__(self, database: AsyncDatabase[Document], *, timeout: float) -> None:
+        self._events = database[EVENTS]
+        self._logs = database[LOGS]
+        self._tiles = database[TILES]
+        self._checkpoints = database[CHECKPOINTS]
+        self._timeout = timeout
+
+    async def size(self, tenant: str) -> int:
+        with reading(), Patience(self._timeout).limit():
+            log = await self._logs.find_one({"_id": tenant}, {"n": True})
+        return int(log["n"]) if log else 0
+
+    async def tiles(self, tenant: str, wanted: Iterable[Tile]) -> dict[Tile, bytes]:
+        """Return them from the log's own document, then the full ones.
+
+        In this order no tile is missed that becomes full in between.
+        """
+        names = {name_of_tile(tenant, tile): tile for tile in wanted}
+        with reading(), Patience(self._timeout).limit():
+            log = await self._logs.find_one({"_id": tenant})
+            growing = growing_of(log) if log else {}
+            found = {tile: growing[tile] for tile in names.values() if tile in growing}
+            full = self._tiles.find({"_id": {"$in": list(names)}})
+            return found | {names[one["_id"]]: bytes(one["h"]) async for one in full}
+
+    async def openings(self, tenant: str, first: int, end: int, *, content: bool) -> list[Opening]:
+        with reading(), Patience(self._timeout).limit():
+            found = self._events.find(
+                {"t": tenant, "s": {"$gte": Int64(first), "$lt": Int64(end)}},
+                _OPENING if content else _ENTRY,
+                sort=[("s", ASCENDING)],
+                hint=BY_SEQUENCE,
+            )
+            return [opening_of(document) async for document in found]
+
+    async def publish(self, tenant: str, checkpoint: Published) -> None:
+        new = {"size": Int64(checkpoint.size), "note": Binary(checkpoint.note)}
+        with writing(), Patience(self._timeout).limit():
+            # The insert is refused where one of a larger tree is there.
+            with suppress(DuplicateKeyError):
+                await self._checkpoints.update_one(
+                    {"_id": tenant, "size": {"$lte": checkpoint.size}}, {"$set": new}, upsert=True
+                )
+
+    async def published(self, tenant: str) -> Published | None:
+        with reading(), Patience(self._timeout).limit():
+            found = await self._checkpoints.find_one({"_id": tenant})
+        return Published(int(found["size"]), bytes(found["note"])) if found else None
+
+    async def tenants(self) -> list[str]:
+        with reading(), Patience(self._timeout).limit():
+            logs = self._logs.find({}, {"_id": True}, sort=[("_id", ASCENDING)])
+            return [str(log["_id"]) async for log in logs]

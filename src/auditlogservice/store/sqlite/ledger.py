@@ -1,0 +1,118 @@
+"""Trees and checkpoints in SQLite: the LedgerStore contract of `store/port.py`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auditlogservice.entries import LogEntry
+from auditlogservice.events import EventId, Sequence
+from auditlogservice.store.port import Opening, Published
+from auditlogservice.times import from_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import apsw
+
+    from auditlogservice.store.sqlite.database import Database
+    from auditlogservice.tiles import Tile
+
+_OPENING = "SELECT sequence, id, timestamp, commitment, expires_at"
+
+
+class SqliteLedgerStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def size(self, tenant: str) -> int:
+        def work(connection: apsw.Connection) -> int:
+            size: int | None = connection.execute(
+                "SELECT next_sequence FROM tenants WHERE name=?", (tenant,)
+            ).get
+            return size or 0
+
+        return await self._database.read(work)
+
+    async def tiles(self, tenant: str, wanted: Iterable[Tile]) -> dict[Tile, bytes]:
+        def work(connection: apsw.Connection) -> dict[Tile, bytes]:
+            number = _number(connection, tenant)
+            return {} if number is None else tiles_of(connection, number, wanted)
+
+        return await self._database.read(work)
+
+    async def openings(self, tenant: str, first: int, end: int, *, content: bool) -> list[Opening]:
+        columns = f"{_OPENING}, salt, payload" if content else f"{_OPENING}, NULL, NULL"
+
+        def work(connection: apsw.Connection) -> list[Opening]:
+            rows = connection.execute(
+                f"{columns} FROM records JOIN tenants ON number = tenant"
+                " WHERE name=? AND sequence >= ? AND sequence < ? ORDER BY sequence",
+                (tenant, first, end),
+            )
+            return [_opening(*row) for row in rows]
+
+        return await self._database.read(work)
+
+    async def publish(self, tenant: str, checkpoint: Published) -> None:
+        def work(connection: apsw.Connection) -> None:
+            connection.execute(
+                "INSERT INTO checkpoints (tenant, size, note) VALUES (?, ?, ?) ON CONFLICT"
+                " DO UPDATE SET size=excluded.size, note=excluded.note WHERE excluded.size >= size",
+                (tenant, checkpoint.size, checkpoint.note),
+            )
+
+        await self._database.write(work)
+
+    async def published(self, tenant: str) -> Published | None:
+        def work(connection: apsw.Connection) -> Published | None:
+            row = connection.execute(
+                "SELECT size, note FROM checkpoints WHERE tenant=?", (tenant,)
+            ).fetchone()
+            return Published(*row) if row else None
+
+        return await self._database.read(work)
+
+    async def tenants(self) -> list[str]:
+        def work(connection: apsw.Connection) -> list[str]:
+            return [name for (name,) in connection.execute("SELECT name FROM tenants ORDER BY 1")]
+
+        return await self._database.read(work)
+
+
+def tiles_of(
+    connection: apsw.Connection, tenant: int, wanted: Iterable[Tile]
+) -> dict[Tile, bytes]:
+    """Return the hashes of these tiles, as far as they are there."""
+    found: dict[Tile, bytes] = {}
+    for tile in wanted:
+        hashes = connection.execute(
+            "SELECT hashes FROM tiles WHERE tenant=? AND level=? AND number=?", (tenant, *tile)
+        ).get
+        if hashes is not None:
+            found[tile] = hashes
+    return found
+
+
+def _number(connection: apsw.Connection, tenant: str) -> int | None:
+    number: int | None = connection.execute(
+        "SELECT number FROM tenants WHERE name=?", (tenant,)
+    ).get
+    return number
+
+
+def _opening(  # noqa: PLR0913 - the columns of a row
+    sequence: int,
+    event_id: bytes,
+    timestamp: int,
+    commitment: bytes,
+    expires_at: int | None,
+    salt: bytes | None,
+    payload: bytes | None,
+) -> Opening:
+    entry = LogEntry(
+        id=EventId(event_id.hex()),
+        timestamp=from_micros(timestamp),
+        commitment=commitment,
+        expires_at=None if expires_at is None else from_micros(expires_at),
+    )
+    return Opening(sequence=Sequence(sequence), entry=entry, salt=salt, payload=payload)
