@@ -68,12 +68,11 @@ class MongoLedgerStore:
 
     async def publish(self, tenant: str, checkpoint: Published) -> None:
         new = {"size": Int64(checkpoint.size), "note": Binary(checkpoint.note)}
-        with writing(), Patience(self._timeout).limit():
-            # The insert is refused where one of a larger tree is there.
-            with suppress(DuplicateKeyError):
-                await self._checkpoints.update_one(
-                    {"_id": tenant, "size": {"$lte": checkpoint.size}}, {"$set": new}, upsert=True
-                )
+        # Where one of a larger tree is there, the insert is refused.
+        with writing(), suppress(DuplicateKeyError), Patience(self._timeout).limit():
+            await self._checkpoints.update_one(
+                {"_id": tenant, "size": {"$lte": checkpoint.size}}, {"$set": new}, upsert=True
+            )
 
     async def published(self, tenant: str) -> Published | None:
         with reading(), Patience(self._timeout).limit():

@@ -56,8 +56,9 @@ class SqliteLedgerStore:
     async def publish(self, tenant: str, checkpoint: Published) -> None:
         def work(connection: apsw.Connection) -> None:
             connection.execute(
-                "INSERT INTO checkpoints (tenant, size, note) VALUES (?, ?, ?) ON CONFLICT"
-                " DO UPDATE SET size=excluded.size, note=excluded.note WHERE excluded.size >= size",
+                "INSERT INTO checkpoints (tenant, size, note) VALUES (?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET size=excluded.size, note=excluded.note"
+                " WHERE excluded.size >= size",
                 (tenant, checkpoint.size, checkpoint.note),
             )
 
@@ -100,7 +101,7 @@ def _number(connection: apsw.Connection, tenant: str) -> int | None:
     return number
 
 
-def _opening(  # noqa: PLR0913 - the columns of a row
+def _opening(  # noqa: PLR0913, PLR0917 - the columns of a row
     sequence: int,
     event_id: bytes,
     timestamp: int,

@@ -120,7 +120,7 @@ def _lines(raw: bytes) -> list[Json | InputRefused]:
     return values
 
 
-def _result(fates: list[Fate]) -> dict[str, list[dict[str, Any]]]:
+def _result(tenant: str, fates: list[Fate]) -> dict[str, list[dict[str, Any]]]:
     successful: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     for index, fate in enumerate(fates):
@@ -130,7 +130,7 @@ def _result(fates: list[Fate]) -> dict[str, list[dict[str, Any]]]:
             case Replayed(Record() as record):
                 successful.append({**_success(index, record), "replayed": True})
             case Replayed(Erasure() as erasure):
-                failed.append(_failure(index, erasure.error(caller.tenant)))
+                failed.append(_failure(index, erasure.error(tenant)))
             case KeyConflict():
                 failed.append(_failure(index, IdempotencyKeyReused("/idempotency_key")))
             case Withdrawn():
