@@ -161,7 +161,8 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
         "query-timeout",
         "The question takes too long",
         "What stands in an index is quick: equality, beginnings, ranges and words. `contains` and "
-        "a wildcard at the start look at every record: add `since` and `until`, or a field.",
+        "a wildcard at the start look at every record that has the field, and what only excludes "
+        "at every record: add `since` and `until`, or a condition that an index answers.",
     ),
     errors.OutcomeUnknown: _P(
         503, "outcome-unknown", "The fate of this write is unknown",
