@@ -70,7 +70,7 @@ def appends(entries: list[bytes], group: int) -> None:
 
 
 def works(leaves: list[bytes], tiles: dict[Tile, bytes], index: int) -> Works:
-    """Return what is measured about the leaf at `index`, and about the tree that ends before it."""
+    """Return what is measured: of the leaf at `index`, and of the tree that ends before it."""
     size = len(leaves)
     inclusion = hashes_of(inclusion_plan(index, size), tiles)
     consistency = hashes_of(consistency_plan(index, size), tiles)
