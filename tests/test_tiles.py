@@ -27,10 +27,12 @@ from auditlogservice.tiles import (
     extended,
     growing_tiles,
     hashes_of,
+    parse_bundle,
     parse_entries_path,
     parse_tile_path,
     tile_path,
     tiles_of,
+    to_bundle,
     width_at,
 )
 
@@ -195,6 +197,28 @@ def test_of_a_tree_of_any_size_only_few_tiles_are_needed_and_all_exist(
         tiles = tiles_of(plan)
         assert len(tiles) <= 3 * 8  # on each level the path, and both edges
         assert all(width_at(tile, pair[1]) for tile in tiles)
+
+
+# ---- the entries behind a tile ------------------------------------------------------------
+
+
+def test_a_bundle_has_each_entry_after_its_length() -> None:
+    assert to_bundle([b"", b"a", b"b" * 258]) == b"\0\0\0\1a\1\2" + b"b" * 258
+
+
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=256))
+def test_any_entries_are_read_as_they_were_written(entries: list[bytes]) -> None:
+    assert parse_bundle(to_bundle(entries)) == tuple(entries)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"\0", b"\0\1", b"\0\2a", b"\0\1a\0", b"\0\1ab", bytes(2 * 257)],
+    ids=["nothing", "half a length", "no entry", "cut", "cut length", "more", "257 entries"],
+)
+def test_what_is_no_bundle_is_refused(raw: bytes) -> None:
+    with pytest.raises(MalformedInput):
+        parse_bundle(raw)
 
 
 # ---- paths --------------------------------------------------------------------------------
