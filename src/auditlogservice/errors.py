@@ -19,7 +19,7 @@ lacks one. Messages are for people; they never carry a driver's text, a secret o
     ├── EventErased
     ├── Conflict ── UserExists, EventHeld, TombstoneKept
     ├── Unavailable ── Overloaded, StoreUnreachable, StorageFull, StoreBroken, QueryTimeout,
-    │                   NotSigned, OutcomeUnknown
+    │                   NotSigned, LedgerDamaged, OutcomeUnknown
     ├── ProofInvalid
     └── UnsafeSetup
 """
@@ -288,6 +288,12 @@ class NotSigned(Unavailable):
     """No signed checkpoint reaches as far as this, and none could be made now."""
 
     retry_after = 2
+
+
+class LedgerDamaged(Unavailable):
+    """What is stored of the log does not prove itself. The message says what does not fit."""
+
+    retry_after = 60
 
 
 class OutcomeUnknown(Unavailable):

@@ -152,9 +152,13 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
         "A checkpoint that covers it follows within a second or so; if none does, the node's log "
         "says why it refuses to sign.",
     ),
+    errors.LedgerDamaged: _P(
+        503, "ledger-damaged", "What is stored does not prove itself",
+        "The hashes of the log do not fit together. `auditlogservice fsck` says where.",
+    ),
     errors.ProofInvalid: _P(
-        503, "proof-invalid", "What is stored does not prove itself",
-        "Hashes or signatures of the log do not fit together. `auditlogservice fsck` says where.",
+        422, "proof-invalid", "This proves nothing",
+        "Hashes or signatures do not fit together. Get them again from their source.",
     ),
     errors.QueryTimeout: _P(
         503,
