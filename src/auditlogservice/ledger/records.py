@@ -68,7 +68,7 @@ class Records:
         """Return the record. Raises EventNotFound, also for ids that are none; EventErased."""
         kept = await self._store.find(principal.tenant, _parse_id(event_id))
         if kept is None:
-            raise EventNotFound(event_id)
+            raise EventNotFound
         if isinstance(kept, Erasure):
             raise kept.error()
         return kept
@@ -125,7 +125,7 @@ class Records:
             reason=reason,
         )
         if erasure is None:
-            raise EventNotFound(event_id)
+            raise EventNotFound
 
     # ---- cursors: a place, sealed to the question it belongs to ------------------
 
@@ -176,5 +176,5 @@ def _decode(cursor: str) -> bytes:
 def _parse_id(text: str) -> EventId:
     event_id = parse_event_id(text)
     if event_id is None:
-        raise EventNotFound(text)
+        raise EventNotFound
     return event_id
