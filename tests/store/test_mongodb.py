@@ -19,6 +19,7 @@ from pymongo.uri_parser import parse_uri
 from auditlogservice.errors import (
     AuditLogError,
     OutcomeUnknown,
+    Overloaded,
     QueryTimeout,
     StorageFull,
     StoreUnreachable,
@@ -629,8 +630,11 @@ async def test_an_insert_that_never_succeeds_is_known_not_to_be_kept(
     assert await whole_log(hasty.events) == []
 
 
-async def test_a_full_disk_is_called_that(store: MongoStore, mongo: Client) -> None:
-    with failing(mongo, "insert", errorCode=14031), pytest.raises(StorageFull):
+@pytest.mark.parametrize(("code", "kind"), [(14_031, StorageFull), (388, Overloaded)])
+async def test_a_lack_of_room_on_the_disk_or_in_memory_is_called_that(
+    store: MongoStore, mongo: Client, code: int, kind: type[AuditLogError]
+) -> None:
+    with failing(mongo, "insert", errorCode=code), pytest.raises(kind):
         await append(store.events, draft())
     await keep(store.events, draft())
     assert len(await whole_log(store.events)) == 1

@@ -86,8 +86,8 @@ class EventStore(Protocol):
         A submission MUST be kept whole or not at all if anything fails. If it is atomic, a draft
         that conflicts, or that replays what was erased, withdraws the rest of it.
 
-        Raises StorageFull, StoreBroken or StoreUnreachable if nothing was kept; OutcomeUnknown
-        if that cannot be told.
+        Raises StorageFull, StoreBroken, StoreUnreachable or Overloaded if nothing was kept;
+        OutcomeUnknown if that cannot be told.
         """
         ...
 
