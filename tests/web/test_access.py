@@ -52,7 +52,7 @@ BODIES: dict[tuple[str, str], Any] = {
 
 
 def routes(api: Api) -> set[tuple[str, str]]:
-    app = api.http._transport.app  # type: ignore[attr-defined]
+    app = api.app
     included = [each.original_router for each in app.routes if hasattr(each, "original_router")]
     return {
         (method, route.path)
@@ -115,6 +115,25 @@ async def test_anything_but_a_good_token_is_401_on_every_route(
     for route in SCOPED:
         status = await call(memory_api, route, {"Authorization": header}, "0" * 24)
         assert status == 401, (route, header)
+
+
+async def test_a_parameter_that_a_call_does_not_have_is_refused_on_every_route(
+    memory_api: Api,
+) -> None:
+    """Where conditions are asked for, it is a condition on a field that no event has."""
+    owner = await memory_api.add("owner")
+    await memory_api.add("victim")
+    event = (await memory_api.record(owner))["_id"]
+    for route in SCOPED:
+        method, path = route
+        path = path.replace("{event_id}", event).replace("{name}", "victim")
+        answer = await memory_api.http.request(
+            method, path, params={"colour": "red"}, json=BODIES.get(route), headers=owner
+        )
+        assert answer.status_code == 422, (route, answer.text)
+        assert "colour" in [flaw["pointer"] for flaw in answer.json()["errors"]], route
+    assert [record["_id"] for record in await memory_api.listed(owner)] == [event]
+    assert (await memory_api.http.get("/users/victim", headers=owner)).status_code == 200
 
 
 async def test_two_authorization_headers_are_refused(memory_api: Api) -> None:

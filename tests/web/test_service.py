@@ -83,6 +83,8 @@ async def test_the_openapi_document_is_3_1_and_names_every_answer(memory_api: Ap
             for status, answer in operation["responses"].items():
                 if status.startswith(("4", "5")):
                     assert list(answer["content"]) == ["application/problem+json"]
+            if "requestBody" in operation:
+                assert operation["responses"].keys() >= {"408", "413", "415"}, (method, path)
     text = str(document)
     for schema in document["components"]["schemas"]:
         assert f"#/components/schemas/{schema}" in text, f"{schema} is not used"
