@@ -48,15 +48,6 @@ async def test_a_service_that_stops_is_not_ready_and_takes_nothing(memory_api: A
     assert refused.headers["retry-after"] == "1"
 
 
-async def test_the_limits_are_told(memory_api: Api) -> None:
-    limits = (await memory_api.http.get("/limits")).json()
-    assert limits["event_bytes"] == 256 * 1024
-    assert limits["batch_bytes"] == 16 * 1024 * 1024
-    assert limits["batch_events"] == 10_000
-    assert limits["page_max"] == 1_000
-    assert all(isinstance(value, int) for value in limits.values())
-
-
 async def test_the_figures_count_requests_by_route_and_commits(memory_api: Api) -> None:
     user = await memory_api.add("alice")
     record = await memory_api.record(user)
