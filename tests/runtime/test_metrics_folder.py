@@ -56,7 +56,7 @@ def test_what_a_killed_process_left_goes_at_the_next_start_and_nothing_else(
     foreign = temporary / "metrics"
     foreign.mkdir()
     (foreign / "kept").touch()
-    (temporary / "auditlog-metrics-link").symlink_to(foreign)
+    (temporary / "auditlog-workers-link").symlink_to(foreign)
     living, used = hold()
     killed, left = hold()
     with living, killed:

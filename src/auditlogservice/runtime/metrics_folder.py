@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PREFIX = "auditlog-metrics-"
+_PREFIX = "auditlog-workers-"
 
 
 @contextmanager
