@@ -137,15 +137,25 @@ def test_api_document_lists_each_problem() -> None:
 # ---- documents ------------------------------------------------------------------
 
 
-def test_the_map_names_each_module() -> None:
-    modules = {
+def modules_of(folder: Path) -> set[str]:
+    return {
         path.stem
-        for path in PACKAGE.iterdir()
+        for path in folder.iterdir()
         if (path.suffix == ".py" or (path / "__init__.py").exists())
         and not path.name.startswith("__")
     }
+
+
+def test_the_map_names_each_module() -> None:
     mapped = re.findall(r"^- `(\w+)`:", auditlogservice.__doc__ or "", re.MULTILINE)
-    assert sorted(mapped) == sorted(modules)
+    assert sorted(mapped) == sorted(modules_of(PACKAGE))
+
+
+def test_the_layers_of_the_architecture_name_each_module() -> None:
+    drawing = (ROOT / "docs" / "architecture.md").read_text().split("```")[1]
+    named = set(re.findall(r"[a-z]+", drawing))
+    modules = modules_of(PACKAGE) | modules_of(PACKAGE / "ledger") | modules_of(PACKAGE / "store")
+    assert modules - named == set()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
