@@ -82,7 +82,7 @@ class Prover:
         tenant = principal.tenant
         kept = await self._events.find(tenant, parse_id(event_id))
         if kept is None:
-            raise EventNotFound(event_id)
+            raise EventNotFound
         index = kept.sequence
         signed = await self._signer.covering(tenant, index)
         note = Note.parse(signed.note)

@@ -18,6 +18,7 @@ from starlette.routing import Match
 from auditlogservice import errors
 from auditlogservice.canonical import pointer_to
 from auditlogservice.errors import AuditLogError, Flaw, InvalidInput
+from auditlogservice.events import MAX_IDEMPOTENCY_KEY
 from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
     ),
     errors.BadIdempotencyKey: _P(
         400, "bad-idempotency-key", "The idempotency key cannot be used",
-        "Use 1 to 255 visible ASCII characters, for example a UUID.",
+        f"Use 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters, for example a UUID.",
     ),
     errors.InvalidInput: _P(
         422, "invalid", "The input was understood and refused",
