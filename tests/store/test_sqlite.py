@@ -56,7 +56,6 @@ from auditlogservice.store.sqlite.database import (
     migrate,
 )
 from auditlogservice.store.sqlite.schema import MIGRATIONS
-from auditlogservice.terms import MAX_TERMS, terms_of
 from auditlogservice.times import format_utc
 from strategies import NOON, draft, told
 
@@ -505,52 +504,6 @@ async def test_what_a_killed_process_left_in_the_wal_goes_with_the_next_ones_fir
         while mark.encode() in _bytes_on_disk(path):  # noqa: ASYNC110 - another thread's work
             await asyncio.sleep(0.01)
     await again.close()
-
-
-async def test_erasing_leaves_the_terms_of_every_other_record(opened: SqliteStore) -> None:
-    kept = await keep(opened.events, *(draft(told("same", source=str(n))) for n in range(30)))
-    for number in range(0, 30, 2):
-        await opened.events.erase("acme", kept[number].id, at=NOON, by="bob", reason=None)
-    assert await page(opened.events, where(name="same")) == kept[1::2]
-    for number in range(30):
-        found = await page(opened.events, where(source=str(number)))
-        assert found == ([kept[number]] if number % 2 else [])
-    assert _terms(opened) == {term for n in range(1, 30, 2) for term in _words_of(kept[n])}
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        {"a": [1.0, -0.0, 2.0**60, 1e21, 0.1, 2**63 - 1, -(2**63)], "b": [None, True, "null"]},
-        {f"k{number}": number for number in reversed(range(MAX_TERMS))},
-        {"Ünï": "İ ß \x00 \" ' \x7f \t", "x" * 200: "y" * 500, "": "", "😀": ["\uffff"]},
-        {"": {"": {"": []}}},
-        None,
-    ],
-    ids=["numbers", "too many terms", "awkward texts", "no leaf", "null"],
-)
-async def test_erasing_takes_every_term_of_the_record_out_of_the_index(
-    opened: SqliteStore, data: Any
-) -> None:
-    (record,) = await keep(opened.events, draft(told(event_data=data)))
-    assert _terms(opened)
-    await opened.events.erase("acme", record.id, at=NOON, by="bob", reason=None)
-    assert _terms(opened) == set()
-
-
-def _terms(store: SqliteStore) -> set[str]:
-    connection = _database(store)._write_connection
-    assert connection
-    connection.execute("CREATE VIRTUAL TABLE temp.words USING fts5vocab(main, terms, row)")
-    found = {str(row[0]) for row in connection.execute("SELECT term FROM temp.words")}
-    connection.execute("DROP TABLE temp.words")
-    connection.execute("INSERT INTO terms (terms) VALUES ('integrity-check')")
-    return found
-
-
-def _words_of(record: Record) -> set[str]:
-    """The words of a record whose texts are plain, so that only blanks are translated."""
-    return {f"1:{term}".replace(" ", "~") for term in terms_of(record.fields())}
 
 
 # ---- failures ----------------------------------------------------------------------------------

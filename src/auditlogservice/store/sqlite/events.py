@@ -14,6 +14,7 @@ from auditlogservice.events import (
 )
 from auditlogservice.store.admission import Head, Known, admit, keyed_ids
 from auditlogservice.store.sqlite.database import Watch
+from auditlogservice.store.sqlite.forgetting import forget
 from auditlogservice.store.sqlite.searching import Search, first_at, word
 from auditlogservice.terms import terms_of
 from auditlogservice.times import from_micros, to_micros
@@ -105,11 +106,7 @@ class SqliteEventStore:
             kept = _kept(*columns)
             if isinstance(kept, Erasure):
                 return kept
-            # An index without content is told what to forget: the words that went in.
-            connection.execute(
-                "INSERT INTO terms (terms, rowid, words) VALUES ('delete', ?, ?)",
-                (place, _words(number, terms_of(kept.fields()))),
-            )
+            forget(connection, place, _words(number, terms_of(kept.fields())))
             connection.execute(
                 "UPDATE records SET payload=NULL, erased_at=?, erased_by=?, erased_why=?"
                 " WHERE row=?",
@@ -178,7 +175,7 @@ def _insert(connection: apsw.Connection, numbers: dict[str, int], admission: Adm
     connection.executemany(
         "INSERT INTO terms (rowid, words) VALUES (?, ?)",
         (
-            (row, _words(numbers[entry.draft.tenant], entry.draft.terms))
+            (row, " ".join(_words(numbers[entry.draft.tenant], entry.draft.terms)))
             for row, entry in enumerate(admission.entries, first)
         ),
     )
@@ -204,8 +201,8 @@ def _columns(tenant: int, entry: Entry) -> tuple[bytes, int, int, int, bytes, by
     )
 
 
-def _words(tenant: int, terms: Iterable[str]) -> str:
-    return " ".join(word(tenant, term) for term in terms)
+def _words(tenant: int, terms: Iterable[str]) -> list[str]:
+    return [word(tenant, term) for term in terms]
 
 
 # ---- reading ------------------------------------------------------------------
