@@ -66,7 +66,7 @@ class SqliteEventStore:
             return [] if number is None else Search(connection, number, query, watch).page()
 
         watch = Watch(query.seconds)
-        return await self._database.read(work, watch)
+        return await self._database.ask(work, watch)
 
     async def end(self, tenant: str) -> Sequence:
         def work(connection: apsw.Connection) -> Sequence:
