@@ -14,7 +14,7 @@ from auditlogservice.bounds import bounds_of
 from auditlogservice.errors import QueryTimeout, StoreUnreachable
 from auditlogservice.events import EventId, Record, Sequence
 from auditlogservice.filters import EVERYTHING, Is, matches
-from auditlogservice.ledger import exporter as module
+from auditlogservice.ledger import exporter, walk
 from auditlogservice.ledger.exporter import Exporter
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ async def exported(
 
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PAGE", 4)
-    monkeypatch.setattr(module, "WIDEST", 16)
-    monkeypatch.setattr(module, "_NARROWEST", 1)
+    monkeypatch.setattr(exporter, "PAGE", 4)
+    monkeypatch.setattr(walk, "WIDEST", 16)
+    monkeypatch.setattr(walk, "_NARROWEST", 1)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 8, 16, 17, 32, 33, 100])

@@ -8,6 +8,7 @@ import io
 import json
 import socket
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -19,8 +20,8 @@ from auditlogservice.access import Scope
 from auditlogservice.errors import QueryTimeout, StoreUnreachable
 from auditlogservice.filters import EVERYTHING
 from auditlogservice.ledger import exporter
-from auditlogservice.ledger.follower import START
 from auditlogservice.ledger.formats.known import FORMATS
+from auditlogservice.ledger.walk import START
 from auditlogservice.web.patience import SlowReader
 from auditlogservice.web.routes import exports
 from running import EVENT
@@ -344,4 +345,4 @@ async def test_a_reader_that_takes_nothing_in_is_dropped(
             await asyncio.Event().wait()
 
     with pytest.raises(SlowReader):
-        await exports._Download(started, form, {})._run(stuck)
+        await exports._Download(started, form, {}, ExitStack())._run(stuck)

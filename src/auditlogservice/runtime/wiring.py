@@ -26,6 +26,8 @@ from auditlogservice.runtime.settings import Settings, load_settings
 from auditlogservice.runtime.signals import on_stop_signal, stop_with_parent
 from auditlogservice.web.app import create_app
 from auditlogservice.web.bodies import BatchRoom
+from auditlogservice.web.places import Places
+from auditlogservice.web.routes.exports import MAX_EXPORTS
 from auditlogservice.web.services import Services
 
 if TYPE_CHECKING:
@@ -126,6 +128,7 @@ async def open_services(
             batches=BatchRoom(),
             clock=clock,
             exporter=Exporter(store.events),
+            exports=Places(MAX_EXPORTS),
             follower=follower,
             metrics=metrics,
             ping=store.events.ping,

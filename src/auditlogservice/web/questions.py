@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from auditlogservice.filters import Operator
-    from auditlogservice.ledger.records import Order
+    from auditlogservice.store.port import Order
 
 DEFAULT_LIMIT = 100
 MAX_LEAVES = 100  # conditions in one question

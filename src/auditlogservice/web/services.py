@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.statistics import Statistics
     from auditlogservice.ledger.tokens import Tokens
     from auditlogservice.web.bodies import BatchRoom
+    from auditlogservice.web.places import Places
 
 
 class Metrics(Protocol):
@@ -37,6 +38,7 @@ class Services:
     batches: BatchRoom
     clock: Clock
     exporter: Exporter
+    exports: Places
     follower: Follower
     metrics: Metrics
     ping: Callable[[], Awaitable[None]]
