@@ -12,14 +12,12 @@ from shelf import Shelf
 from auditlogservice.access import Principal, Scope
 from auditlogservice.bounds import bounds_of
 from auditlogservice.errors import QueryTimeout, StoreUnreachable
-from auditlogservice.events import EventId, Record, Sequence
+from auditlogservice.events import Record, Sequence
 from auditlogservice.filters import EVERYTHING, Is, matches
 from auditlogservice.ledger import exporter, walk
 from auditlogservice.ledger.exporter import Exporter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from auditlogservice.filters import Filter
     from auditlogservice.store.port import EventStore, PageQuery
 
