@@ -32,6 +32,7 @@ from pymongo.read_concern import ReadConcern
 from auditlogservice.errors import OutcomeUnknown, StoreUnreachable
 from auditlogservice.store.admission import admit, keyed_ids
 from auditlogservice.store.mongodb.connection import DURABLE
+from auditlogservice.store.mongodb.deadline import Deadline
 from auditlogservice.store.mongodb.documents import (
     HEAD_FIELDS,
     WITHOUT_TERMS,
@@ -41,7 +42,6 @@ from auditlogservice.store.mongodb.documents import (
     known_of,
 )
 from auditlogservice.store.mongodb.failures import TRANSIENT, is_worth_another_try, not_kept
-from auditlogservice.store.mongodb.patience import Patience
 from auditlogservice.store.mongodb.schema import BY_ID, BY_SEQUENCE
 
 if TYPE_CHECKING:
@@ -101,31 +101,31 @@ class Appender:
         self, log: TenantLog, submissions: Sequence[Submission]
     ) -> list[tuple[Outcome, ...]]:
         """Keep what is new, whole or not at all; raise as the port says."""
-        patience = Patience(self._timeout)
+        deadline = Deadline(self._timeout)
         try:
-            async with asyncio.timeout(patience.left(_WRITING)):
+            async with asyncio.timeout(deadline.left(_WRITING)):
                 await log.turn.acquire()
         except TimeoutError:
             raise StoreUnreachable from None
         try:
-            return await self._append(log, submissions, patience)
+            return await self._append(log, submissions, deadline)
         finally:
             log.turn.release()
 
     async def _append(
-        self, log: TenantLog, submissions: Sequence[Submission], patience: Patience
+        self, log: TenantLog, submissions: Sequence[Submission], deadline: Deadline
     ) -> list[tuple[Outcome, ...]]:
         ids = keyed_ids(submissions)
         for attempt in count():
             try:
-                admission = await self._attempt(log, submissions, ids, patience)
+                admission = await self._attempt(log, submissions, ids, deadline)
             except _NotKept as failure:
                 pause = _pause(attempt)
-                if not failure.again or patience.left(_WRITING) <= pause:
+                if not failure.again or deadline.left(_WRITING) <= pause:
                     raise failure.reason from None
                 await asyncio.sleep(pause)
                 if attempt >= _LOOKS_STALLED:
-                    with patience.limit(_WRITING):
+                    with deadline.limit(_WRITING):
                         await self._stalled.end()
                 # From now on every id is looked up: whatever became of the failed attempt, a
                 # record that is there is found and not written twice.
@@ -139,20 +139,20 @@ class Appender:
         log: TenantLog,
         submissions: Sequence[Submission],
         ids: list[EventId],
-        patience: Patience,
+        deadline: Deadline,
     ) -> Admission:
         async with self._events.database.client.start_session(causal_consistency=False) as session:
             # Forgotten until the commit is acknowledged, so that an error or a cancellation
             # anywhere below leaves no head that might be wrong.
             head, log.head = log.head, None
             try:
-                with patience.limit(_WRITING):
+                with deadline.limit(_WRITING):
                     admission = await self._write(session, log.tenant, head, submissions, ids)
             except PyMongoError as error:
-                with patience.limit():
+                with deadline.limit():
                     await session.abort_transaction()
                 raise _NotKept(not_kept(error), again=is_worth_another_try(error)) from None
-            await self._commit(session, admission.entries, patience)
+            await self._commit(session, admission.entries, deadline)
             log.head = admission.heads[log.tenant]
             return admission
 
@@ -196,7 +196,7 @@ class Appender:
     # ---- the commit, and what became of it ----------------------------------------
 
     async def _commit(
-        self, session: AsyncClientSession, entries: Sequence[Entry], patience: Patience
+        self, session: AsyncClientSession, entries: Sequence[Entry], deadline: Deadline
     ) -> None:
         """Return if the transaction is durable. One that only read is committed too.
 
@@ -204,7 +204,7 @@ class Appender:
         """
         for attempt in count():
             try:
-                with patience.limit(_COMMITTING):
+                with deadline.limit(_COMMITTING):
                     await session.commit_transaction()
             except PyMongoError as error:
                 if error.has_error_label(TRANSIENT):
@@ -213,17 +213,17 @@ class Appender:
             else:
                 return
             pause = _pause(attempt)
-            if patience.left(_COMMITTING) <= pause:
+            if deadline.left(_COMMITTING) <= pause:
                 break
             await asyncio.sleep(pause)
-        if not await self._are_stored(entries, patience):
+        if not await self._are_stored(entries, deadline):
             raise OutcomeUnknown
 
-    async def _are_stored(self, entries: Sequence[Entry], patience: Patience) -> bool:
+    async def _are_stored(self, entries: Sequence[Entry], deadline: Deadline) -> bool:
         """Whether a majority has each of these entries, exactly as decided."""
         ids = [ObjectId(entry.draft.id) for entry in entries]
         try:
-            with patience.limit():
+            with deadline.limit():
                 found = self._events.find({"_id": {"$in": ids}}, {"s": 1, "at": 1, "fp": 1})
                 stored = {str(document["_id"]): document async for document in found}
         except PyMongoError:

@@ -20,9 +20,9 @@ from pymongo import ASCENDING, DESCENDING
 from auditlogservice.bounds import bounds_of, is_only_bounds
 from auditlogservice.errors import QueryTimeout, StoreUnreachable
 from auditlogservice.filters import matches
+from auditlogservice.store.mongodb.deadline import Deadline
 from auditlogservice.store.mongodb.documents import WITHOUT_TERMS, record_of
 from auditlogservice.store.mongodb.failures import asking
-from auditlogservice.store.mongodb.patience import Patience
 from auditlogservice.store.mongodb.schema import BY_ID, BY_SEQUENCE, BY_TERM, BY_TIME
 from auditlogservice.store.mongodb.searching import Stretch, condition_of, only_checked, ways
 from auditlogservice.terms import asked_by
@@ -84,7 +84,7 @@ class Search:
     def __init__(self, events: Events, query: PageQuery, *, seconds: float) -> None:
         self._events = events
         self._query = query
-        self._patience = Patience(seconds)
+        self._deadline = Deadline(seconds)
         self._bounds = bounds_of(query.where)
         self._asked = asked_by(query.where)
         # Where only bounds are asked for, the records between them match.
@@ -109,7 +109,7 @@ class Search:
     async def _limited(self) -> AsyncIterator[None]:
         """Raise QueryTimeout if the server says so; StoreUnreachable if it says nothing."""
         try:
-            async with asyncio.timeout(self._patience.left() + _GRACE):
+            async with asyncio.timeout(self._deadline.left() + _GRACE):
                 with asking():
                     yield
         except TimeoutError:
@@ -117,7 +117,7 @@ class Search:
 
     def _milliseconds(self) -> int:
         """Return the time that is left for the server; raise QueryTimeout if there is none."""
-        left = self._patience.left()
+        left = self._deadline.left()
         if not left:
             raise QueryTimeout
         return ceil(left * 1_000)  # 0 would be no limit
