@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from auditlogservice.bounds import bounds_of, is_only_bounds
 from auditlogservice.errors import Flaw, InvalidInput, QueryTimeout
-from auditlogservice.filters import EVERYTHING, spell
+from auditlogservice.filters import EVERYTHING, leaves_at, spell
 from auditlogservice.store.port import PageQuery
 from auditlogservice.times import from_micros, parse_rfc3339, to_micros
 
