@@ -114,8 +114,8 @@ def scope_of(operation: dict[str, Any]) -> str:
             return "none"
         case [{"OAuth2PasswordBearer": []}]:
             return "any"
-        case [{"OAuth2PasswordBearer": [scope]}]:
-            return f"`{scope}`"
+        case [{"OAuth2PasswordBearer": [*scopes]}]:
+            return ", ".join(f"`{scope}`" for scope in scopes)
         case other:
             pytest.fail(f"unexpected: {other}")
 

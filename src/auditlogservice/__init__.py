@@ -8,6 +8,7 @@ The vocabulary: pure values and functions, no I/O, no clock, no randomness.
 - `validation`: values against models, with a pointer for each flaw.
 - `events`: an event as told, a draft on its way in, a record as kept.
 - `filters`: questions about records, and the pure `matches()` that decides them.
+- `asked`: what is asked of an index of terms, before a store puts it into its own language.
 - `terms`: the index of records, and which part of it a question asks for.
 - `bounds`: where in a log everything that a question asks for lies.
 - `language`: the same questions as people and programs write them: the `q` text, JSON documents.
@@ -15,6 +16,8 @@ The vocabulary: pure values and functions, no I/O, no clock, no randomness.
 - `tiles`: the same tree as tiles: how they grow, what a proof needs of them, their paths.
 - `notes`: signed notes: their text, the keys that sign, and whose signature holds.
 - `checkpoints`: what a log says of its tree, as a note, and the proofs that carry one.
+- `entries`: what the tree holds of a record: a commitment in the place of the content.
+- `governance`: legal holds, retention rules, and the records that say what was erased.
 - `access`: users, scopes, and a caller who was checked.
 
 What touches the world:
