@@ -28,9 +28,7 @@ def sequences(admission: Admission) -> list[int]:
 
 
 def _gone(event_id: EventId) -> Erasure:
-    return Erasure(
-        id=event_id, sequence=Sequence(3), erased_at=NOON, erased_by="bob", reason=None
-    )
+    return Erasure(id=event_id, sequence=Sequence(3), erased_at=NOON, erased_by="bob", reason=None)
 
 
 def kinds(admission: Admission) -> list[list[type]]:

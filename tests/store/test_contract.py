@@ -404,7 +404,7 @@ async def test_erasing_again_changes_nothing(store: Store) -> None:
 async def test_a_reason_may_be_missing(store: Store) -> None:
     (record,) = await keep(store.events, draft())
     erasure = await erase(store.events, record.id)
-    assert erasure is not None
+    assert isinstance(erasure, Erasure)
     assert erasure.reason is None
 
 
@@ -617,7 +617,7 @@ def _sequences(outcomes: list[tuple[Outcome, ...]]) -> list[list[int]]:
 
 async def _erase(store: Store, record: Record) -> Erasure:
     erasure = await erase(store.events, record.id, reason="asked for")
-    assert erasure is not None
+    assert isinstance(erasure, Erasure)
     return erasure
 
 

@@ -15,6 +15,7 @@ import pytest
 from asking import append, either, erase, keep, page, where, whole_log
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.uri_parser import parse_uri
+from trees import examined, graves
 
 from auditlogservice.errors import (
     AuditLogError,
@@ -24,7 +25,7 @@ from auditlogservice.errors import (
     StoreUnreachable,
     UnsafeSetup,
 )
-from auditlogservice.events import Sequence
+from auditlogservice.events import Erasure, Sequence
 from auditlogservice.filters import (
     EVERYTHING,
     Compare,
@@ -34,18 +35,22 @@ from auditlogservice.filters import (
     Words,
     all_of,
 )
+from auditlogservice.governance import Hold
 from auditlogservice.store.mongodb import open_mongodb, paging
 from auditlogservice.store.mongodb.connection import check_topology, check_version
 from auditlogservice.store.mongodb.schema import INDEXES
-from auditlogservice.store.port import Appended, Replayed, Submission
+from auditlogservice.store.port import Appended, Document, Held, Replayed, Submission
 from mongod import Mongod, ReplicaSet
-from strategies import draft, told
+from strategies import NOON, draft, told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
+    from pymongo.asynchronous.client_session import AsyncClientSession
+
     from auditlogservice.store.mongodb import MongoStore
+    from auditlogservice.store.mongodb.governing import MongoDocumentStore
 
 Client = MongoClient[dict[str, Any]]
 
@@ -618,6 +623,105 @@ def failing_reads(store: MongoStore) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(appender, "_are_stored", blind)
         yield
+
+
+async def test_an_erasure_whose_fate_is_unknown_can_be_repeated(
+    hasty: MongoStore, store: MongoStore, mongo: Client
+) -> None:
+    for how in (_CUT, _NOT_REPLICATED):
+        (record,) = await keep(store.events, draft())
+        with (
+            failing(mongo, "commitTransaction", **how),
+            failing_reads(hasty),
+            pytest.raises(OutcomeUnknown),
+        ):
+            await erase(hasty.events, record.id)
+        assert isinstance(await erase(store.events, record.id), Erasure)
+        openings = await examined(store)
+        assert openings[record.sequence].payload is None
+        assert graves(openings)[-1] == record.id
+    assert len(await examined(store)) == 4
+
+
+@contextmanager
+def held_up(owner: object, name: str) -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
+    """Stop the first call of this method until told: give what says that it came, and what lets
+    it go on.
+    """
+    came, go_on = asyncio.Event(), asyncio.Event()
+    method = getattr(owner, name)
+
+    async def wait_and_call(*args: Any) -> Any:
+        came.set()
+        await go_on.wait()
+        return await method(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, wait_and_call)
+        yield came, go_on
+
+
+def _hold(tenant: str = "acme") -> Document:
+    value = Hold(id="h", where=EVERYTHING, reason="suit", placed_by="bob", placed_at=NOON)
+    return Document(kind="hold", tenant=tenant, id="h", body=value.to_body())
+
+
+async def test_an_erasure_that_has_read_the_holds_sees_one_that_is_placed_before_it_commits(
+    store: MongoStore, mongodb_url: str
+) -> None:
+    other = await open_mongodb(mongodb_url)
+    (record,) = await keep(store.events, draft())
+    with held_up(store.events._appender, "_admit") as (came, go_on):
+        erasing = asyncio.create_task(erase(store.events, record.id))
+        await came.wait()
+        assert await other.documents.put(_hold())
+        go_on.set()
+        assert await erasing == Held(("h",))
+    assert await whole_log(other.events) == [record]
+    await other.close()
+
+
+async def test_a_hold_that_is_older_than_the_first_record_is_not_passed_by_its_erasure(
+    store: MongoStore, mongodb_url: str
+) -> None:
+    """The hold is begun when the log has no record; then one is recorded, and to be erased."""
+    other = await open_mongodb(mongodb_url)
+    with (
+        begun(other.documents) as (came, place),
+        held_up(store.events._appender, "_admit") as (erasing_came, go_on),
+    ):
+        placing = asyncio.create_task(other.documents.put(_hold()))
+        await came.wait()
+        fresh = await open_mongodb(mongodb_url)
+        (record,) = await keep(fresh.events, draft())
+        await fresh.close()
+        erasing = asyncio.create_task(erase(store.events, record.id))
+        await erasing_came.wait()
+        place.set()
+        assert await placing
+        go_on.set()
+        assert await erasing == Held(("h",))
+    assert await whole_log(store.events) == [record]
+    await other.close()
+
+
+@contextmanager
+def begun(documents: MongoDocumentStore) -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
+    """Let a change of a document read first, which fixes what its transaction sees, and then wait
+    until it is told to go on.
+    """
+    came, go_on = asyncio.Event(), asyncio.Event()
+    put = documents._put
+
+    async def read_and_wait(session: AsyncClientSession, document: Document) -> bool:
+        await documents._documents.find_one({}, session=session)
+        came.set()
+        await go_on.wait()
+        return await put(session, document)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(documents, "_put", read_and_wait)
+        yield came, go_on
 
 
 async def test_an_insert_that_never_succeeds_is_known_not_to_be_kept(
