@@ -672,11 +672,12 @@ async def test_an_erasure_that_has_read_the_holds_sees_one_that_is_placed_before
     other = await open_mongodb(mongodb_url)
     (record,) = await keep(store.events, draft())
     with held_up(store.events._appender, "_admit") as (came, go_on):
-        erasing = asyncio.create_task(erase(store.events, record.id))
-        await came.wait()
-        assert await other.documents.put(_hold())
-        go_on.set()
-        assert await erasing == Held(("h",))
+        async with asyncio.TaskGroup() as tasks:
+            erasing = tasks.create_task(erase(store.events, record.id))
+            await came.wait()
+            assert await other.documents.put(_hold())
+            go_on.set()
+    assert erasing.result() == Held(("h",))
     assert await whole_log(other.events) == [record]
     await other.close()
 
@@ -690,17 +691,18 @@ async def test_a_hold_that_is_older_than_the_first_record_is_not_passed_by_its_e
         begun(other.documents) as (came, place),
         held_up(store.events._appender, "_admit") as (erasing_came, go_on),
     ):
-        placing = asyncio.create_task(other.documents.put(_hold()))
-        await came.wait()
-        fresh = await open_mongodb(mongodb_url)
-        (record,) = await keep(fresh.events, draft())
-        await fresh.close()
-        erasing = asyncio.create_task(erase(store.events, record.id))
-        await erasing_came.wait()
-        place.set()
-        assert await placing
-        go_on.set()
-        assert await erasing == Held(("h",))
+        async with asyncio.TaskGroup() as tasks:
+            placing = tasks.create_task(other.documents.put(_hold()))
+            await came.wait()
+            fresh = await open_mongodb(mongodb_url)
+            (record,) = await keep(fresh.events, draft())
+            await fresh.close()
+            erasing = tasks.create_task(erase(store.events, record.id))
+            await erasing_came.wait()
+            place.set()
+            assert await placing
+            go_on.set()
+    assert erasing.result() == Held(("h",))
     assert await whole_log(store.events) == [record]
     await other.close()
 
