@@ -348,7 +348,7 @@ def test_a_proof_longer_than_its_tree_is_high_is_refused() -> None:
         verify_inclusion([LEAVES[0]], index=0, size=1, leaf_hash=LEAVES[1], root=ROOTS[2])
     with pytest.raises(ProofInvalid, match="too long"):
         verify_consistency(
-            naive.proof(3, LEAVES[:8]), old=3, old_root=ROOTS[3], new=4, new_root=ROOTS[8]
+            naive_tree.proof(3, LEAVES[:8]), old=3, old_root=ROOTS[3], new=4, new_root=ROOTS[8]
         )
 
 
@@ -357,7 +357,7 @@ def test_a_proof_shorter_than_its_tree_is_high_is_refused() -> None:
         verify_inclusion([LEAVES[1]], index=0, size=4, leaf_hash=LEAVES[0], root=ROOTS[2])
     with pytest.raises(ProofInvalid, match="too short"):
         verify_consistency(
-            naive.proof(3, LEAVES[:4]), old=3, old_root=ROOTS[3], new=8, new_root=ROOTS[4]
+            naive_tree.proof(3, LEAVES[:4]), old=3, old_root=ROOTS[3], new=8, new_root=ROOTS[4]
         )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from auditlogservice.bounds import bounds_of, is_only_bounds
 from auditlogservice.errors import Flaw, InvalidInput, QueryTimeout
-from auditlogservice.filters import leaves_at, spell
+from auditlogservice.filters import EVERYTHING, leaves_at, spell
 from auditlogservice.ledger.portions import Portions
 from auditlogservice.store.port import PageQuery
 from auditlogservice.times import from_micros, parse_rfc3339, to_micros
@@ -33,6 +33,7 @@ Relation: TypeAlias = Literal["eq", "gte", "lte"]
 COUNT_CAP = 10_000  # records looked at for a count or for facets
 HISTOGRAM_CAP = 100_000
 SECONDS = 5.0  # for one answer
+_FIRST_SECONDS = 1.0  # to find the first record that matches
 MAX_BUCKETS = 500
 _WANTED_BUCKETS = 60
 
@@ -138,18 +139,31 @@ class Statistics:
         return Histogram(interval, list(zip(starts, counts, strict=True)), "lte", None)
 
     async def _extent(self, tenant: str, where: Filter) -> tuple[datetime, datetime] | None:
-        """The moments of the first and the last record that matches."""
-        ends = [
-            await self._store.page(
-                PageQuery(
-                    tenant=tenant, where=where, order=order, beyond=None, limit=1, seconds=SECONDS
-                )
-            )
-            for order in _ORDERS
-        ]
-        if not all(ends):
+        """The moments of the first and the last record that matches.
+
+        What is counted begins at the last. If the first is not found soon, that of the first
+        record that may match stands for it, so that no answer fails for a search from the far end.
+        """
+        last = await self._end(tenant, where, "newest", SECONDS)
+        if last is None:
             return None
-        return _timestamp(ends[0][0]), _timestamp(ends[1][0])
+        try:
+            first = await self._end(tenant, where, "oldest", _FIRST_SECONDS)
+        except QueryTimeout:
+            first = await self._end(tenant, EVERYTHING, "oldest", SECONDS)
+            since = bounds_of(where).since
+            if first is not None and since is not None:
+                first = max(first, from_micros(since))
+        return first or last, last
+
+    async def _end(
+        self, tenant: str, where: Filter, order: Literal["oldest", "newest"], seconds: float
+    ) -> datetime | None:
+        query = PageQuery(
+            tenant=tenant, where=where, order=order, beyond=None, limit=1, seconds=seconds
+        )
+        found = await self._store.page(query)
+        return _timestamp(found[0]) if found else None
 
 
 class _Newest:
@@ -216,5 +230,4 @@ def _starts(first: datetime, last: datetime, step: timedelta) -> list[datetime]:
     return [from_micros(number * width) for number in range(low, high + 1)]
 
 
-_ORDERS: tuple[Literal["oldest", "newest"], ...] = ("oldest", "newest")
 _LEAST_SECONDS = 0.001

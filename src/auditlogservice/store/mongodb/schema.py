@@ -34,6 +34,7 @@ from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from auditlogservice.errors import UnsafeSetup
+from auditlogservice.store.mongodb.failures import is_duplicate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +80,6 @@ INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
 }
 
 _FREE_TO_DIFFER = frozenset({"v", "ns", "background"})
-_DUPLICATE_KEY = 11_000
 _NAMESPACE_EXISTS = 48
 
 
@@ -134,7 +134,7 @@ async def _index(collection: AsyncCollection[Document], wanted: list[Document]) 
     try:
         await collection.create_indexes([_as_model(index) for index in missing])
     except OperationFailure as error:
-        if error.code == _DUPLICATE_KEY:
+        if is_duplicate(error):
             raise UnsafeSetup(
                 f"{_place(collection)} holds documents that break a unique index of this "
                 "service: it was written by something else. Use an empty database, or restore "
