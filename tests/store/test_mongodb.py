@@ -42,7 +42,14 @@ from auditlogservice.language import parse_text
 from auditlogservice.store.mongodb import open_mongodb, paging
 from auditlogservice.store.mongodb.connection import check_topology, check_version
 from auditlogservice.store.mongodb.schema import INDEXES
-from auditlogservice.store.port import Appended, Document, Held, Replayed, Submission
+from auditlogservice.store.port import (
+    Appended,
+    Document,
+    Held,
+    Published,
+    Replayed,
+    Submission,
+)
 from auditlogservice.times import format_utc
 from mongod import Mongod, ReplicaSet
 from strategies import NOON, draft, told
@@ -66,6 +73,14 @@ HANGING = 15.0  # seconds; a generous bound on what is no hanging
 
 @pytest.fixture
 async def store(mongodb_url: str) -> AsyncIterator[MongoStore]:
+    opened = await open_mongodb(mongodb_url, timeout=PATIENCE)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def other(mongodb_url: str) -> AsyncIterator[MongoStore]:
+    """Another node over the same database."""
     opened = await open_mongodb(mongodb_url, timeout=PATIENCE)
     yield opened
     await opened.close()
@@ -702,9 +717,8 @@ def _hold(tenant: str = "acme") -> Document:
 
 
 async def test_an_erasure_that_has_read_the_holds_sees_one_that_is_placed_before_it_commits(
-    store: MongoStore, mongodb_url: str
+    store: MongoStore, other: MongoStore
 ) -> None:
-    other = await open_mongodb(mongodb_url)
     (record,) = await keep(store.events, draft())
     with held_up(store.events._appender, "_admit") as (came, go_on):
         async with asyncio.TaskGroup() as tasks:
@@ -714,14 +728,12 @@ async def test_an_erasure_that_has_read_the_holds_sees_one_that_is_placed_before
             go_on.set()
     assert erasing.result() == Held(("h",))
     assert await whole_log(other.events) == [record]
-    await other.close()
 
 
 async def test_a_hold_that_is_older_than_the_first_record_is_not_passed_by_its_erasure(
-    store: MongoStore, mongodb_url: str
+    store: MongoStore, other: MongoStore
 ) -> None:
     """The hold is begun when the log has no record; then one is recorded, and to be erased."""
-    other = await open_mongodb(mongodb_url)
     with (
         begun(other.documents) as (came, place),
         held_up(store.events._appender, "_admit") as (erasing_came, go_on),
@@ -729,9 +741,7 @@ async def test_a_hold_that_is_older_than_the_first_record_is_not_passed_by_its_e
         async with asyncio.TaskGroup() as tasks:
             placing = tasks.create_task(other.documents.put(_hold()))
             await came.wait()
-            fresh = await open_mongodb(mongodb_url)
-            (record,) = await keep(fresh.events, draft())
-            await fresh.close()
+            (record,) = await keep(other.events, draft())
             erasing = tasks.create_task(erase(store.events, record.id))
             await erasing_came.wait()
             place.set()
@@ -739,7 +749,6 @@ async def test_a_hold_that_is_older_than_the_first_record_is_not_passed_by_its_e
             go_on.set()
     assert erasing.result() == Held(("h",))
     assert await whole_log(store.events) == [record]
-    await other.close()
 
 
 @contextmanager
@@ -813,6 +822,23 @@ async def test_a_single_write_without_an_answer_is_unknown(
     assert await hasty.accounts.shared_secret("name", b"second") == (
         b"second" if how is _CUT else b"first"
     )
+
+
+async def test_a_first_checkpoint_that_another_nodes_came_before_is_published_if_it_is_larger(
+    store: MongoStore, other: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = store.ledger._checkpoints
+    update = checkpoints.update_one
+
+    async def refuse_the_first(*args: Any, **how: Any) -> Any:
+        """As the server does if the other one comes between its look and its insert."""
+        monkeypatch.setattr(checkpoints, "update_one", update)
+        await other.ledger.publish("acme", Published(5, b"of another node"))
+        raise pymongo.errors.DuplicateKeyError("")
+
+    monkeypatch.setattr(checkpoints, "update_one", refuse_the_first)
+    await store.ledger.publish("acme", Published(7, b"of this one"))
+    assert await store.ledger.published("acme") == Published(7, b"of this one")
 
 
 async def test_a_tenant_that_fails_beside_one_that_was_kept_makes_the_outcome_unknown(
