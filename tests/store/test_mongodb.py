@@ -830,7 +830,7 @@ async def test_a_first_checkpoint_that_another_nodes_came_before_is_published_if
     checkpoints = store.ledger._checkpoints
     update = checkpoints.update_one
 
-    async def refuse_the_first(*args: Any, **how: Any) -> Any:
+    async def refuse_the_first(*_: object, **_how: object) -> None:
         """As the server does if the other one comes between its look and its insert."""
         monkeypatch.setattr(checkpoints, "update_one", update)
         await other.ledger.publish("acme", Published(5, b"of another node"))
