@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from asking import append, burial, erase, keep, page
@@ -359,11 +359,11 @@ async def test_a_document_is_changed_only_from_the_version_before(store: Store) 
 @pytest.mark.parametrize("kind", ["hold", "retention"])
 @pytest.mark.parametrize("version", [1, 2])
 async def test_of_sixteen_who_change_a_document_at_once_one_does(
-    nodes: tuple[Store, Store], kind: str, version: int
+    nodes: tuple[Store, Store], kind: Literal["hold", "retention"], version: int
 ) -> None:
     def change(number: int, version: int) -> Document:
         body = b"%d" % number
-        return Document(kind=kind, tenant="acme", id="x", body=body, version=version)  # type: ignore[arg-type]
+        return Document(kind=kind, tenant="acme", id="x", body=body, version=version)
 
     if version > 1:
         assert await nodes[0].documents.put(change(99, version - 1))
