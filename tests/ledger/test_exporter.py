@@ -14,7 +14,7 @@ from auditlogservice.bounds import bounds_of
 from auditlogservice.errors import QueryTimeout, StoreUnreachable
 from auditlogservice.events import EventId, Record, Sequence
 from auditlogservice.filters import EVERYTHING, Is, matches
-from auditlogservice.ledger import exporter as module
+from auditlogservice.ledger import walk as module
 from auditlogservice.ledger.exporter import Exporter
 
 if TYPE_CHECKING:

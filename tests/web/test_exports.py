@@ -18,7 +18,7 @@ from pyarrow import parquet
 from auditlogservice.access import Scope
 from auditlogservice.errors import QueryTimeout, StoreUnreachable
 from auditlogservice.filters import EVERYTHING
-from auditlogservice.ledger import exporter
+from auditlogservice.ledger import walk
 from auditlogservice.ledger.follower import START
 from auditlogservice.ledger.formats.known import FORMATS
 from auditlogservice.web.patience import SlowReader
@@ -39,7 +39,7 @@ BIG = -9214364837600034816
 
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporter, "PAGE", 3)
+    monkeypatch.setattr(walk, "PAGE", 3)
 
 
 async def fill(api: Api, user: dict[str, str], count: int) -> list[dict[str, Any]]:
