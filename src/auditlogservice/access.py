@@ -21,7 +21,9 @@ class Scope(StrEnum):
     EVENTS_READ = "events:read"
     EVENTS_EXPORT = "events:export"
     EVENTS_DELETE = "events:delete"
+    LEDGER_READ = "ledger:read"
     USERS_MANAGE = "users:manage"
+    ADMIN = "admin"
 
 
 # What `users add` gives when told nothing: the rights that every user of the old service had,

@@ -17,7 +17,7 @@ lacks one. Messages are for people; they never carry a driver's text, a secret o
     │                              UnsupportedGrantType
     ├── NotFound ── EventNotFound, UserNotFound
     ├── EventErased
-    ├── Conflict ── UserExists, EventHeld, TombstoneKept
+    ├── Conflict ── UserExists, EventHeld, TombstoneKept, Outdated
     ├── Unavailable ── Overloaded, StoreUnreachable, StorageFull, StoreBroken, QueryTimeout,
     │                   OutcomeUnknown
     ├── ProofInvalid
@@ -232,6 +232,10 @@ class TombstoneKept(Conflict):
 
     def __init__(self) -> None:
         super().__init__("a record that says what was erased is kept for good")
+
+
+class Outdated(Conflict):
+    """The change was meant for a state that is not the present one any more."""
 
 
 # ---- what the service cannot do now ------------------------------------------

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from auditlogservice.access import Principal
+    from auditlogservice.canonical import Json
     from auditlogservice.ledger.clock import Clock, Entropy
     from auditlogservice.store.port import EventStore, LedgerStore
 
@@ -63,16 +64,28 @@ class Eraser:
             raise EventHeld(fate.holds)
 
     async def bury(
-        self, tenant: str, records: Sequence[Record], *, by: str, reason: str | None
+        self,
+        tenant: str,
+        records: Sequence[Record],
+        *,
+        by: str,
+        reason: str | None,
+        erasure: str | None = None,
     ) -> list[Erasure | Held | None]:
-        """Erase up to MAX_BURIALS records that are no tombstones; return what became of each."""
+        """Erase up to MAX_BURIALS records that are no tombstones; return what became of each.
+
+        Their tombstones name the `erasure` that they are part of.
+        """
         leaves = await asyncio.gather(*(self._leaf(tenant, record) for record in records))
+        told: dict[str, Json] = {"reason": reason}
+        if erasure is not None:
+            told["erasure"] = erasure
         burials = [
             Burial(
                 id=record.id,
                 by=by,
                 reason=reason,
-                tombstone=self._tombstone(tenant, record, leaf, by=by, reason=reason),
+                tombstone=self._tombstone(tenant, record, by=by, told=told | _place(record, leaf)),
             )
             for record, leaf in zip(records, leaves, strict=True)
         ]
@@ -87,9 +100,7 @@ class Eraser:
             raise EventNotFound(record.id)
         return leaf_hash(found[0].entry.to_bytes())
 
-    def _tombstone(
-        self, tenant: str, record: Record, leaf: bytes, *, by: str, reason: str | None
-    ) -> Draft:
+    def _tombstone(self, tenant: str, record: Record, *, by: str, told: dict[str, Json]) -> Draft:
         now = self._clock()
         event = read_event(
             {
@@ -99,12 +110,7 @@ class Eraser:
                 "actor": {"id": by},
                 "targets": [{"type": "event", "id": record.id}],
                 "outcome": "success",
-                "event_data": {
-                    "_id": record.id,
-                    "sequence": record.sequence,
-                    "leaf_hash": leaf.hex(),
-                    "reason": reason,
-                },
+                "event_data": told,
             },
             now=now,
         )
@@ -119,3 +125,7 @@ class Eraser:
             terms=terms_of({**event.told, "user_id": SERVICE_USER}),
             salt=self._entropy(SALT_BYTES),
         )
+
+
+def _place(record: Record, leaf: bytes) -> dict[str, Json]:
+    return {"_id": record.id, "sequence": record.sequence, "leaf_hash": leaf.hex()}

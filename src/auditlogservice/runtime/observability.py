@@ -178,6 +178,9 @@ class PrometheusMetrics:
         defect = None if isinstance(error, Unavailable) else error
         self._log.error("commit failed", error=type(error).__name__, exc_info=defect)
 
+    def work_failed(self, work: str, error: Exception) -> None:
+        self._log.error("work failed", work=work, error=type(error).__name__, exc_info=error)
+
     def page(self) -> tuple[bytes, str]:
         registry = self._registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:

@@ -12,14 +12,21 @@ from typing import TYPE_CHECKING, Protocol
 
 from auditlogservice.errors import UnsafeSetup
 from auditlogservice.ledger.accounts import Accounts
+from auditlogservice.ledger.clearing import Clearing
+from auditlogservice.ledger.diary import Diary
 from auditlogservice.ledger.eraser import Eraser
+from auditlogservice.ledger.erasures import Erasures
 from auditlogservice.ledger.exporter import Exporter
 from auditlogservice.ledger.follower import Follower
+from auditlogservice.ledger.holds import Holds
 from auditlogservice.ledger.passwords import Passwords
 from auditlogservice.ledger.recorder import Recorder
 from auditlogservice.ledger.records import Records
+from auditlogservice.ledger.retention import KnownRules, Retention
 from auditlogservice.ledger.statistics import Statistics
+from auditlogservice.ledger.sweeper import Sweeper
 from auditlogservice.ledger.tokens import Tokens
+from auditlogservice.ledger.undertaker import Undertaker
 from auditlogservice.runtime.keys import load_token_key
 from auditlogservice.runtime.lifespan import KeptStart
 from auditlogservice.runtime.observability import AccessLines, PrometheusMetrics, configure_logs
@@ -121,15 +128,53 @@ async def open_services(
         passwords = Passwords()
         stack.callback(passwords.close)
         follower = Follower(store.events)
+        known = KnownRules(store.documents)
+        await known.refresh()
         recorder = Recorder(
             store.events,
             on_commit=follower.nudge,
-            kept_for=lambda _tenant, _type: None,
+            kept_for=known.kept_for,
             clock=clock,
             entropy=secrets.token_bytes,
             gauge=metrics,
             max_queued_events=settings.queue_events,
             max_queued_bytes=settings.queue_bytes,
+        )
+        eraser = Eraser(
+            store.events,
+            store.ledger,
+            clock=clock,
+            entropy=secrets.token_bytes,
+            on_commit=follower.nudge,
+        )
+        diary = Diary(recorder, clock=clock)
+        clearing = Clearing(store.events, store.documents, eraser)
+        node = secrets.token_hex(8)  # of this process, for what it claims to be doing
+        undertaker = Undertaker(
+            store.events,
+            store.documents,
+            clearing=clearing,
+            diary=diary,
+            clock=clock,
+            gauge=metrics,
+            node=node,
+        )
+        rules_changed = asyncio.Event()
+        retention = Retention(
+            store.documents, known, diary, clock=clock, on_change=rules_changed.set
+        )
+        holds = Holds(store.documents, diary, clock=clock, entropy=secrets.token_bytes)
+        sweeper = Sweeper(
+            store.events,
+            store.documents,
+            clearing=clearing,
+            retention=retention,
+            known=known,
+            holds=holds,
+            clock=clock,
+            gauge=metrics,
+            node=node,
+            wake=rules_changed,
         )
         cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
         services = Services(
@@ -138,19 +183,23 @@ async def open_services(
             ),
             batches=BatchRoom(),
             clock=clock,
-            eraser=Eraser(
+            eraser=eraser,
+            erasures=Erasures(
                 store.events,
-                store.ledger,
+                store.documents,
+                diary,
                 clock=clock,
                 entropy=secrets.token_bytes,
-                on_commit=follower.nudge,
+                on_ask=undertaker.nudge,
             ),
             exporter=Exporter(store.events),
             follower=follower,
+            holds=holds,
             metrics=metrics,
             ping=store.events.ping,
             recorder=recorder,
             records=Records(store.events, clock=clock, cursor_secret=cursor_secret),
+            retention=retention,
             statistics=Statistics(store.events),
             tokens=Tokens(
                 store.accounts,
@@ -166,6 +215,9 @@ async def open_services(
         stack.callback(recorder.close)
         tasks.create_task(follower.run())
         stack.callback(follower.close)
+        for worker in (known, sweeper, undertaker):
+            tasks.create_task(worker.run())
+            stack.callback(worker.close)
         # Streams never end by themselves, and the server waits for them before it stops us.
         with on_stop_signal(follower.close):
             yield services

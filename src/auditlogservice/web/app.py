@@ -14,12 +14,15 @@ from auditlogservice.web.documents import JSON, SCHEMAS
 from auditlogservice.web.edge import Edge
 from auditlogservice.web.routes import (
     batches,
+    erasures,
     events,
     exports,
     follow,
     health,
+    holds,
     lists,
     pages,
+    retention,
     tokens,
     users,
 )
@@ -57,7 +60,10 @@ def create_app(
         redoc_url=None,
     )
     problems.install(app)
-    for module in (tokens, batches, lists, follow, exports, events, users, health, pages):
+    for module in (
+        tokens, batches, lists, follow, exports, events, erasures, holds, retention, users,
+        health, pages,
+    ):  # fmt: skip
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id)
     # FastAPI's documented way to give a document of one's own.

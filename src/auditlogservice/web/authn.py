@@ -22,7 +22,9 @@ _scheme = OAuth2PasswordBearer(
         Scope.EVENTS_READ: "read events",
         Scope.EVENTS_EXPORT: "export events",
         Scope.EVENTS_DELETE: "erase events",
+        Scope.LEDGER_READ: "read checkpoints, tiles and proofs",
         Scope.USERS_MANAGE: "manage the users of one's tenant",
+        Scope.ADMIN: "place legal holds and set how long events are kept",
     },
     # Ours tells a missing token from a bad one, and answers as problem+json.
     auto_error=False,
@@ -57,3 +59,4 @@ Reader = Annotated[Principal, Security(_caller, scopes=[Scope.EVENTS_READ])]
 Exporter = Annotated[Principal, Security(_caller, scopes=[Scope.EVENTS_EXPORT])]
 Eraser = Annotated[Principal, Security(_caller, scopes=[Scope.EVENTS_DELETE])]
 UserManager = Annotated[Principal, Security(_caller, scopes=[Scope.USERS_MANAGE])]
+Admin = Annotated[Principal, Security(_caller, scopes=[Scope.ADMIN])]

@@ -7,6 +7,7 @@ from typing import Any
 from auditlogservice.access import Scope
 from auditlogservice.events import EventModel
 from auditlogservice.ledger.passwords import MAX_LENGTH, MIN_LENGTH
+from auditlogservice.web.governing_schemas import GOVERNING
 from auditlogservice.web.problems import ALL, MEDIA_TYPE
 
 JSON = "application/json"
@@ -259,6 +260,7 @@ _USER_CHANGE = {
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     **_REFERRED,
+    **GOVERNING,
     "BatchEvent": _BATCH_EVENT,
     "BatchResult": _BATCH_RESULT,
     "Caller": _CALLER,

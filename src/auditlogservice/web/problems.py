@@ -128,6 +128,10 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
         409, "tombstone-kept", "This record says what was erased",
         "It is the proof that an erasure was lawful, so it is kept for good.",
     ),
+    errors.Outdated: _P(
+        412, "outdated", "This was changed meanwhile",
+        "Read it again, look at the change, and send yours with the new `ETag` in `If-Match`.",
+    ),
     errors.Unavailable: _P(
         503, "unavailable", "Not now", "Nothing was kept. Try again after `Retry-After` seconds."
     ),
@@ -240,7 +244,7 @@ def answer_error(request: Request, error: AuditLogError) -> Response:
     return answer(request, problem_of(error), detail=str(error), members=members, headers=headers)
 
 
-def _extras(  # noqa: PLR0911 - one return for each kind of error
+def _extras(  # noqa: C901, PLR0911 - one return for each kind of error
     error: AuditLogError,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """What some errors say besides: members of the body, and headers."""

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.accounts import Accounts
     from auditlogservice.ledger.clock import Clock
     from auditlogservice.ledger.eraser import Eraser
+    from auditlogservice.ledger.erasures import Erasures
     from auditlogservice.ledger.exporter import Exporter
     from auditlogservice.ledger.follower import Follower
+    from auditlogservice.ledger.holds import Holds
     from auditlogservice.ledger.recorder import Recorder
     from auditlogservice.ledger.records import Records
+    from auditlogservice.ledger.retention import Retention
     from auditlogservice.ledger.statistics import Statistics
     from auditlogservice.ledger.tokens import Tokens
     from auditlogservice.web.bodies import BatchRoom
@@ -38,12 +41,15 @@ class Services:
     batches: BatchRoom
     clock: Clock
     eraser: Eraser
+    erasures: Erasures
     exporter: Exporter
     follower: Follower
+    holds: Holds
     metrics: Metrics
     ping: Callable[[], Awaitable[None]]
     recorder: Recorder
     records: Records
+    retention: Retention
     statistics: Statistics
     tokens: Tokens
 

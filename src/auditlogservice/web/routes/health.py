@@ -12,8 +12,14 @@ from starlette.responses import Response
 from auditlogservice import canonical
 from auditlogservice.errors import StoreUnreachable, Unavailable
 from auditlogservice.events import MAX_AHEAD, MAX_EVENT_BYTES
+from auditlogservice.governance import MAX_DAYS, MAX_HOLDS, MAX_REASON, MAX_RULES
 from auditlogservice.ledger.records import MAX_LIMIT
-from auditlogservice.web.bodies import MAX_BATCH_BYTES, MAX_FORM_BYTES, MAX_USER_BYTES
+from auditlogservice.web.bodies import (
+    MAX_BATCH_BYTES,
+    MAX_FORM_BYTES,
+    MAX_GOVERNING_BYTES,
+    MAX_USER_BYTES,
+)
 from auditlogservice.web.documents import JSON, answers, problems
 from auditlogservice.web.problems import PROBLEMS, answer
 from auditlogservice.web.questions import DEFAULT_LIMIT, MAX_LEAVES
@@ -97,6 +103,7 @@ async def read_limits() -> Response:
         "batch_events": MAX_BATCH_EVENTS,
         "form_bytes": MAX_FORM_BYTES,
         "user_bytes": MAX_USER_BYTES,
+        "governing_bytes": MAX_GOVERNING_BYTES,
         "nesting_depth": canonical.MAX_DEPTH,
         "object_keys": canonical.MAX_KEYS,
         "key_bytes": canonical.MAX_KEY_BYTES,
@@ -105,5 +112,9 @@ async def read_limits() -> Response:
         "page_default": DEFAULT_LIMIT,
         "page_max": MAX_LIMIT,
         "filter_conditions": MAX_LEAVES,
+        "reason_characters": MAX_REASON,
+        "holds": MAX_HOLDS,
+        "retention_rules": MAX_RULES,
+        "retention_days": MAX_DAYS,
     }
     return Response(orjson.dumps(limits), media_type=JSON)
