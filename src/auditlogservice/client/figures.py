@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
 from auditlogservice.canonical import Json, parse
+from auditlogservice.client.values import array_of, moment_of, object_of, text_of, whole_of
 from auditlogservice.errors import MalformedInput
-from auditlogservice.times import parse_rfc3339
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -59,69 +59,38 @@ class Facets:
 
 
 def read_count(raw: bytes) -> Count:
-    return _count(parse(raw))
+    return count_of(parse(raw))
 
 
 def read_histogram(raw: bytes) -> Histogram:
-    value = _object(parse(raw))
+    value = object_of(parse(raw))
     since = value.get("complete_since")
     return Histogram(
-        _text(value.get("interval")),
+        text_of(value.get("interval")),
         tuple(
-            Bucket(_moment(item.get("start")), _whole(item.get("count")))
-            for item in map(_object, _array(value.get("buckets")))
+            Bucket(moment_of(item.get("start")), whole_of(item.get("count")))
+            for item in map(object_of, array_of(value.get("buckets")))
         ),
         _relation(value.get("relation")),
-        None if since is None else _moment(since),
+        None if since is None else moment_of(since),
     )
 
 
 def read_facets(raw: bytes) -> Facets:
-    value = _object(parse(raw))
+    value = object_of(parse(raw))
     values = tuple(
-        Facet(_text(item.get("value")), _whole(item.get("count")))
-        for item in map(_object, _array(value.get("values")))
+        Facet(text_of(item.get("value")), whole_of(item.get("count")))
+        for item in map(object_of, array_of(value.get("values")))
     )
-    return Facets(_text(value.get("field")), values, _count(value.get("records")))
+    return Facets(text_of(value.get("field")), values, count_of(value.get("records")))
 
 
-def _count(value: Json) -> Count:
-    told = _object(value)
-    return Count(_whole(told.get("value")), _relation(told.get("relation")))
+def count_of(value: Json) -> Count:
+    told = object_of(value)
+    return Count(whole_of(told.get("value")), _relation(told.get("relation")))
 
 
 def _relation(value: Json) -> Relation:
     if value not in get_args(Relation):
         raise MalformedInput("a figure must say how exact it is")
     return cast("Relation", value)
-
-
-def _moment(value: Json) -> datetime:
-    try:
-        return parse_rfc3339(_text(value))
-    except ValueError as error:
-        raise MalformedInput(str(error)) from None
-
-
-def _object(value: Json) -> dict[str, Json]:
-    if not isinstance(value, dict):
-        raise MalformedInput("expected a JSON object")
-    return value
-
-
-def _array(value: Json) -> list[Json]:
-    if not isinstance(value, list):
-        raise MalformedInput("expected a JSON array")
-    return value
-
-
-def _text(value: Json) -> str:
-    if not isinstance(value, str):
-        raise MalformedInput("expected a text")
-    return value
-
-
-def _whole(value: Json) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise MalformedInput("expected a whole number")
-    return value
