@@ -107,9 +107,7 @@ def test_what_is_erased_and_kept_is_decided_at_the_command_line(
     everything = ("--where", '{"all": []}', "--reason", "asked for")
     (preview,) = read("erasures", "start", *everything, "--preview")
     assert (preview["matching"]["value"], preview["held"]["value"]) == (10, 5)
-    assert done("erasures", "start", *everything, "--preview").startswith(
-        b"10 match, 5 of them are held\n"
-    )
+    assert done("erasures", "start", *everything, "--preview").startswith(b"10 match, 5 held\n")
     (ended,) = read("erasures", "start", *everything, "--wait")
     assert (ended["state"], ended["erased"], ended["held"]) == ("done", 5, 5)
     assert read("erasures", "list") == read("erasures", "show", ended["id"]) == [ended]

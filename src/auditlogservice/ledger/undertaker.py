@@ -104,6 +104,9 @@ class Undertaker:
                     is_unfinished |= await self._work_on(document)
         except Unavailable:
             return False
+        except Exception as error:  # noqa: BLE001 - a defect must not end the service
+            self._gauge.work_failed("erasures", error)
+            return False
         return is_unfinished
 
     async def _work_on(self, document: Document) -> bool:

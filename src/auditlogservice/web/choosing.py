@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 
-class NewHold(BaseModel):
-    """A hold to be placed."""
+class Choice(BaseModel):
+    """What is meant, and why: all that a hold to be placed needs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -39,7 +39,7 @@ class NewHold(BaseModel):
     reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON)]
 
 
-class NewErasure(NewHold):
+class NewErasure(Choice):
     """An erasure to be done, or to be looked at beforehand."""
 
     preview: bool = False
@@ -52,7 +52,7 @@ async def read_governing(request: Request, model: type[M]) -> M:
     return validate(model, canonical.parse(raw))
 
 
-def chosen(asked: NewHold, *, now: datetime) -> Filter:
+def chosen(asked: Choice, *, now: datetime) -> Filter:
     """Return what was chosen; times such as `7d` are counted back from `now`, once and for all.
 
     Raises InvalidInput with a pointer into the body for each flaw.
@@ -78,7 +78,7 @@ def chosen(asked: NewHold, *, now: datetime) -> Filter:
     return where
 
 
-def _read(asked: NewHold, now: datetime) -> Filter:
+def _read(asked: Choice, now: datetime) -> Filter:
     if asked.q is None:
         return parse_document(asked.where, now=now)
     return parse_text(asked.q, now=now)

@@ -149,7 +149,7 @@ def _print_preview(found: Preview, as_json: bool) -> None:  # noqa: FBT001 - the
     if as_json:
         print_json_lines([orjson.dumps(found)])
         return
-    typer.echo(f"{_count(found.matching)} match, {_count(found.held)} of them are held")
+    typer.echo(f"{_count(found.matching)} match, {_count(found.held)} held")
     for event_id in found.sample:
         typer.echo(visible(event_id))
 

@@ -18,8 +18,6 @@ from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
     from auditlogservice.governance import ErasureJob
-    from auditlogservice.ledger.erasures import Preview
-    from auditlogservice.ledger.statistics import Count
 
 router = APIRouter(tags=["erasures"])
 
@@ -44,7 +42,7 @@ async def start_erasure(request: Request, caller: Eraser) -> Response:
     where = chosen(asked, now=services(request).clock())
     erasures = services(request).erasures
     if asked.preview:
-        return _json(_previewed(await while_connected(request, erasures.preview(caller, where))))
+        return _json(await while_connected(request, erasures.preview(caller, where)))
     job = await erasures.ask(caller, where, reason=asked.reason)
     return _json(_shown(job), 202, {"Location": f"/erasures/{job.id}"})
 
@@ -88,18 +86,6 @@ def _shown(job: ErasureJob) -> dict[str, Any]:
         "last_sequence": job.last,
         "failure": job.failure,
     }
-
-
-def _previewed(found: Preview) -> dict[str, Any]:
-    return {
-        "matching": _counted(found.matching),
-        "held": _counted(found.held),
-        "sample": found.sample,
-    }
-
-
-def _counted(count: Count) -> dict[str, Any]:
-    return {"value": count.value, "relation": count.relation}
 
 
 def _json(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -12,7 +12,7 @@ from auditlogservice.governance import MAX_REASON
 from auditlogservice.language import to_document
 from auditlogservice.times import format_utc
 from auditlogservice.web.authn import Admin
-from auditlogservice.web.choosing import NewHold, chosen, read_governing, required_reason
+from auditlogservice.web.choosing import Choice, chosen, read_governing, required_reason
 from auditlogservice.web.documents import JSON, answers, body, parameter, problems, refer
 from auditlogservice.web.services import services
 
@@ -37,7 +37,7 @@ async def place_hold(request: Request, caller: Admin) -> Response:
 
     That goes for what is recorded later too. `7d` and the like are counted back from now, once.
     """
-    asked = await read_governing(request, NewHold)
+    asked = await read_governing(request, Choice)
     where = chosen(asked, now=services(request).clock())
     hold = await services(request).holds.place(caller, where, reason=asked.reason)
     return _json(_shown(hold), 201, {"Location": f"/holds/{hold.id}"})
