@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from auditlogservice.events import Erasure
 from auditlogservice.governance import holds_on, read_hold
 from auditlogservice.ledger.eraser import MAX_BURIALS
-from auditlogservice.ledger.walk import walk
+from auditlogservice.ledger.walk import Walk
 from auditlogservice.store.port import Held
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.eraser import Eraser
     from auditlogservice.store.port import DocumentStore, EventStore
 
+# For one question, which is asked up to four times in ever smaller steps: a portion has to be
+# done before the claim on the work is old.
+_SECONDS = 3.0
 _LEAST_REST, _LONGEST_REST = 0.01, 1.0  # seconds between two portions
 
 
@@ -61,8 +64,14 @@ class Clearing:
     async def portions(self, wish: Wish) -> AsyncGenerator[Cleared, None]:
         """Erase portion after portion, resting after each for as long as it took."""
         clock = asyncio.get_running_loop().time
-        way = walk(
-            self._store, wish.tenant, wish.where, after=wish.after, end=wish.end, page=MAX_BURIALS
+        way = Walk(
+            store=self._store,
+            tenant=wish.tenant,
+            where=wish.where,
+            last=wish.after,
+            end=wish.end,
+            page=MAX_BURIALS,
+            seconds=_SECONDS,
         )
         while not way.is_done:
             start = clock()

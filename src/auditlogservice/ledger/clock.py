@@ -11,5 +11,5 @@ Entropy: TypeAlias = Callable[[int], bytes]  # so many random bytes, fit for key
 
 
 def new_id(now: datetime, entropy: Entropy) -> str:
-    """Return 24 hex digits that no one else has, and that sort by the second they are made in."""
+    """Return 24 hex digits that nothing else has: the second it is made in, and chance."""
     return (int(now.timestamp()).to_bytes(4) + entropy(8)).hex()

@@ -24,7 +24,7 @@ from auditlogservice.language import to_document
 from auditlogservice.ledger.clock import new_id
 from auditlogservice.ledger.diary import Deed
 from auditlogservice.ledger.statistics import COUNT_CAP, SECONDS, Count
-from auditlogservice.ledger.walk import walk
+from auditlogservice.ledger.walk import Walk
 from auditlogservice.store.port import Document
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ class Erasures:
         documents = await self._documents.all("hold", tenant)
         holds = [read_hold(each.id, each.body) for each in documents]
         end = await self._store.end(tenant)
-        way = walk(self._store, tenant, erasable(where), after=Sequence(-1), end=end)
+        way = Walk(
+            store=self._store, tenant=tenant, where=erasable(where), last=Sequence(-1), end=end
+        )
         seen, free = 0, 0
         sample: list[EventId] = []
         while not way.is_done and seen < COUNT_CAP and clock() < until:
@@ -111,7 +113,8 @@ class Erasures:
     async def all(self, tenant: str) -> list[ErasureJob]:
         """Return the erasures of a tenant, in the order in which they were asked for."""
         documents = await self._documents.all("erasure", tenant)
-        return [read_erasure(each.id, each.body) for each in documents]
+        jobs = [read_erasure(each.id, each.body) for each in documents]
+        return sorted(jobs, key=lambda job: job.asked_at)
 
     async def get(self, tenant: str, erasure_id: str) -> ErasureJob:
         """Return the erasure as it is now. Raises NotFound."""

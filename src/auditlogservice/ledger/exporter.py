@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from auditlogservice.ledger.walk import walk
+from auditlogservice.ledger.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from auditlogservice.access import Principal
     from auditlogservice.events import Record, Sequence
     from auditlogservice.filters import Filter
-    from auditlogservice.ledger.walk import Walk
     from auditlogservice.store.port import EventStore
 
 
@@ -42,7 +41,7 @@ class Exporter:
         nothing to hide that the export is incomplete.
         """
         end = await self._store.end(principal.tenant)
-        way = walk(self._store, principal.tenant, where, after=after, end=end)
+        way = Walk(store=self._store, tenant=principal.tenant, where=where, last=after, end=end)
         first = [] if way.is_done else await way.step()
         return Export(end, self._pages(first, way))
 

@@ -60,9 +60,9 @@ class Holds:
 
     async def standing(self, tenant: str) -> list[Hold]:
         """Return the holds of a tenant, in the order in which they were placed."""
-        return [
-            read_hold(each.id, each.body) for each in await self._documents.all("hold", tenant)
-        ]
+        documents = await self._documents.all("hold", tenant)
+        holds = [read_hold(each.id, each.body) for each in documents]
+        return sorted(holds, key=lambda hold: hold.placed_at)
 
     async def get(self, tenant: str, hold_id: str) -> Hold:
         """Return a hold that stands. Raises NotFound."""

@@ -26,7 +26,7 @@ from auditlogservice.governance import (
 )
 from auditlogservice.ledger.clearing import Wish
 from auditlogservice.ledger.erasures import ended, requested
-from auditlogservice.ledger.walk import walk
+from auditlogservice.ledger.walk import Walk
 
 if TYPE_CHECKING:
     from auditlogservice.ledger.clearing import Cleared, Clearing
@@ -173,7 +173,9 @@ class Undertaker:
             Is("event_data.erasure", job.id),
         )
         end = await self._store.end(tenant)
-        way = walk(self._store, tenant, tombstones, after=Sequence(job.end - 1), end=end)
+        way = Walk(
+            store=self._store, tenant=tenant, where=tombstones, last=Sequence(job.end - 1), end=end
+        )
         found = 0
         while not way.is_done:
             found += len(await way.step())

@@ -7,7 +7,7 @@ in memory at a time, however long the log is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from auditlogservice.errors import QueryTimeout
@@ -28,15 +28,19 @@ _NARROWER = 8
 
 @dataclass(slots=True, kw_only=True)
 class Walk:
-    """Where a walk is: everything up to `last` has been seen; at `end` it is over."""
+    """Where a walk is: everything up to `last` has been seen; before `end` it is over.
+
+    A page has so many records at most, and a question may take so many `seconds`.
+    """
 
     store: EventStore
     tenant: str
     where: Filter
     last: Sequence
     end: Sequence
-    page: int
-    width: int
+    page: int = field(default_factory=lambda: PAGE)
+    width: int = field(default_factory=lambda: WIDEST)
+    seconds: float = 10.0
 
     @property
     def is_done(self) -> bool:
@@ -68,25 +72,5 @@ class Walk:
             order="oldest",
             beyond=self.last if self.last >= 0 else None,
             limit=self.page,
+            seconds=self.seconds,
         )
-
-
-def walk(
-    store: EventStore,
-    tenant: str,
-    where: Filter,
-    *,
-    after: Sequence,
-    end: Sequence,
-    page: int | None = None,
-) -> Walk:
-    """Start a walk behind the sequence `after`, -1 being before the first, to before `end`."""
-    return Walk(
-        store=store,
-        tenant=tenant,
-        where=where,
-        last=after,
-        end=end,
-        page=PAGE if page is None else page,
-        width=WIDEST,
-    )

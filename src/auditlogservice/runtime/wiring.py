@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -147,35 +148,7 @@ async def open_services(
             entropy=secrets.token_bytes,
             on_commit=follower.nudge,
         )
-        diary = Diary(recorder, clock=clock)
-        clearing = Clearing(store.events, store.documents, eraser)
-        node = secrets.token_hex(8)  # of this process, for what it claims to be doing
-        undertaker = Undertaker(
-            store.events,
-            store.documents,
-            clearing=clearing,
-            diary=diary,
-            clock=clock,
-            gauge=metrics,
-            node=node,
-        )
-        rules_changed = asyncio.Event()
-        retention = Retention(
-            store.documents, known, diary, clock=clock, on_change=rules_changed.set
-        )
-        holds = Holds(store.documents, diary, clock=clock, entropy=secrets.token_bytes)
-        sweeper = Sweeper(
-            store.events,
-            store.documents,
-            clearing=clearing,
-            retention=retention,
-            known=known,
-            holds=holds,
-            clock=clock,
-            gauge=metrics,
-            node=node,
-            wake=rules_changed,
-        )
+        governing = _governing(store, known, recorder, eraser, clock, metrics)
         cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
         services = Services(
             accounts=Accounts(
@@ -184,22 +157,15 @@ async def open_services(
             batches=BatchRoom(),
             clock=clock,
             eraser=eraser,
-            erasures=Erasures(
-                store.events,
-                store.documents,
-                diary,
-                clock=clock,
-                entropy=secrets.token_bytes,
-                on_ask=undertaker.nudge,
-            ),
+            erasures=governing.erasures,
             exporter=Exporter(store.events),
             follower=follower,
-            holds=holds,
+            holds=governing.holds,
             metrics=metrics,
             ping=store.events.ping,
             recorder=recorder,
             records=Records(store.events, clock=clock, cursor_secret=cursor_secret),
-            retention=retention,
+            retention=governing.retention,
             statistics=Statistics(store.events),
             tokens=Tokens(
                 store.accounts,
@@ -215,12 +181,65 @@ async def open_services(
         stack.callback(recorder.close)
         tasks.create_task(follower.run())
         stack.callback(follower.close)
-        for worker in (known, sweeper, undertaker):
+        for worker in (known, governing.sweeper, governing.undertaker):
             tasks.create_task(worker.run())
             stack.callback(worker.close)
         # Streams never end by themselves, and the server waits for them before it stops us.
         with on_stop_signal(follower.close):
             yield services
+
+
+@dataclass(frozen=True, slots=True)
+class _Governing:
+    """What decides about erasing, and what does it."""
+
+    erasures: Erasures
+    holds: Holds
+    retention: Retention
+    sweeper: Sweeper
+    undertaker: Undertaker
+
+
+def _governing(
+    store: Store,
+    known: KnownRules,
+    recorder: Recorder,
+    eraser: Eraser,
+    clock: Clock,
+    metrics: PrometheusMetrics,
+) -> _Governing:
+    documents, entropy = store.documents, secrets.token_bytes
+    diary = Diary(recorder, clock=clock)
+    clearing = Clearing(store.events, documents, eraser)
+    node = secrets.token_hex(8)  # of this process, for what it claims to be doing
+    undertaker = Undertaker(
+        store.events,
+        documents,
+        clearing=clearing,
+        diary=diary,
+        clock=clock,
+        gauge=metrics,
+        node=node,
+    )
+    holds = Holds(documents, diary, clock=clock, entropy=entropy)
+    rules_changed = asyncio.Event()
+    retention = Retention(documents, known, diary, clock=clock, on_change=rules_changed.set)
+    sweeper = Sweeper(
+        store.events,
+        documents,
+        clearing=clearing,
+        retention=retention,
+        known=known,
+        holds=holds,
+        clock=clock,
+        gauge=metrics,
+        node=node,
+        wake=rules_changed,
+    )
+    erasures = Erasures(
+        store.events, documents, diary, clock=clock, entropy=entropy, on_ask=undertaker.nudge
+    )
+    return _Governing(erasures, holds, retention, sweeper, undertaker)
 
 
 def build_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
