@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect
 from auditlogservice.access import Scope
 from auditlogservice.errors import QueryTimeout, StoreUnreachable
 from auditlogservice.filters import EVERYTHING
-from auditlogservice.ledger import exporter
+from auditlogservice.ledger import exporter, walk
 from auditlogservice.ledger.formats.known import FORMATS
 from auditlogservice.ledger.walk import START
 from auditlogservice.web.patience import SlowReader
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     Act = Callable[[], Awaitable[None]]
 
-WHOLE_PAGE = exporter.PAGE
+WHOLE_PAGE = walk.PAGE
 BIG = -9214364837600034816
 
 

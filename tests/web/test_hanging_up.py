@@ -32,7 +32,7 @@ SOON = 5.0  # half of what a question may take, and some times what hanging up t
 @asynccontextmanager
 async def served(api: Api) -> AsyncIterator[int]:
     """The application behind a real socket; gives the port."""
-    app = api.http._transport.app  # type: ignore[attr-defined]
+    app = api.app
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None)
         server = uvicorn.Server(config)

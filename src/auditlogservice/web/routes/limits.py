@@ -7,15 +7,10 @@ from starlette.responses import Response
 
 from auditlogservice.canonical import MAX_DEPTH, MAX_KEY_BYTES, MAX_KEYS
 from auditlogservice.events import MAX_AHEAD, MAX_EVENT_BYTES, MAX_IDEMPOTENCY_KEY
-from auditlogservice.governance import MAX_DAYS, MAX_HOLDS, MAX_REASON, MAX_RULES
-from auditlogservice.language import (
-    MAX_CONDITIONS,
-    MAX_NESTING,
-    MAX_PATTERN,
-    MAX_PATTERNS,
-    MAX_TEXT,
-    MAX_WORDS,
-)
+from auditlogservice.governance import MAX_DAYS, MAX_ERASURES, MAX_HOLDS, MAX_REASON, MAX_RULES
+from auditlogservice.language.conditions import MAX_NESTING
+from auditlogservice.language.size import MAX_CONDITIONS, MAX_PATTERN, MAX_PATTERNS, MAX_WORDS
+from auditlogservice.language.text import MAX_TEXT
 from auditlogservice.ledger.batches import MAX_ATOMIC_WEIGHT
 from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.ledger.statistics import COUNT_CAP, HISTOGRAM_CAP, MAX_BUCKETS
@@ -63,6 +58,7 @@ LIMITS = {
     "histogram_records": HISTOGRAM_CAP,
     "histogram_buckets": MAX_BUCKETS,
     "facet_values": MAX_FACETS,
+    "erasures": MAX_ERASURES,
     "holds": MAX_HOLDS,
     "retention_rules": MAX_RULES,
     "retention_days": MAX_DAYS,
