@@ -1,0 +1,156 @@
+"""A log as it is served: files with the paths of C2SP tiles, salts, and records.
+
+The same is read over HTTP, where a server makes the files, and from a bundle, where they lie.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Protocol
+
+import orjson
+
+from auditlogservice.auditing.audit import Stretch
+from auditlogservice.auditing.findings import Fault, Finding
+from auditlogservice.entries import BUNDLE_ENTRIES, SALT_BYTES, parse_bundle
+from auditlogservice.errors import MalformedInput
+from auditlogservice.merkle import HASH_BYTES
+from auditlogservice.notes import from_base64
+from auditlogservice.tiles import Tile, entries_path, tile_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_TAIL = 40  # more bytes than the sequence of a record takes at its end
+_SEQUENCE = re.compile(rb',"sequence":(0|[1-9][0-9]{0,18})\}$')
+_NOTHING = (-1, b"")
+
+
+class Files(Protocol):
+    """Where the files are."""
+
+    def get(self, paths: Sequence[str]) -> list[bytes]:
+        """Return what is at each path; nothing for what is not there."""
+        ...
+
+    def records(self, first: int, end: int) -> Iterator[bytes]:
+        """Yield the records from `first` to before `end`, in order, as they are answered."""
+        ...
+
+    def size(self) -> int: ...
+
+    def has_content(self, place: int) -> bool: ...
+
+
+def place_of(raw: bytes) -> int | None:
+    """Return the sequence at the end of a record as it is answered; None if there is none."""
+    told = _SEQUENCE.search(raw[-_TAIL:])
+    return int(told[1]) if told else None
+
+
+def openings_path(number: int) -> str:
+    """Return where the salts of the places behind a tile of level 0 are served."""
+    return f"openings/{number}"
+
+
+class Served:
+    """The source whose files these are. Keeps the contract of `proceeding.Source`."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._findings: list[Finding] = []
+
+    def checkpoint(self) -> bytes:
+        (note,) = self._files.get(["checkpoint"])
+        return note
+
+    def size(self) -> int:
+        return self._files.size()
+
+    def tile(self, tile: Tile, width: int) -> bytes:
+        (hashes,) = self._files.get([f"tile/{tile_path(tile, width)}"])
+        return hashes
+
+    def has_content(self, place: int) -> bool:
+        return self._files.has_content(place)
+
+    def findings(self) -> list[Finding]:
+        return self._findings
+
+    def stretches(self, first: int, end: int) -> Iterator[Stretch]:
+        records = self._records(first, end)
+        ahead = next(records, _NOTHING)
+        while first < end:
+            number = first // BUNDLE_ENTRIES
+            stop = min(end, (number + 1) * BUNDLE_ENTRIES)
+            payloads: list[bytes | None] = [None] * (stop - first)
+            while first <= ahead[0] < stop:
+                payloads[ahead[0] - first] = ahead[1]
+                ahead = next(records, _NOTHING)
+            yield self._stretch(number, first, stop, payloads)
+            first = stop
+
+    def _stretch(
+        self, number: int, first: int, stop: int, payloads: list[bytes | None]
+    ) -> Stretch:
+        start = number * BUNDLE_ENTRIES
+        width, skipped = stop - start, first - start
+        entries, leaves, salts = self._files.get([
+            f"tile/{entries_path(number, width)}",
+            f"tile/{tile_path(Tile(0, number), width)}",
+            openings_path(number),
+        ])  # fmt: skip
+        return Stretch(
+            first,
+            _cut(_entries(entries), skipped, width),
+            leaves[skipped * HASH_BYTES : width * HASH_BYTES],
+            read_salts(salts, number)[skipped:width],
+            payloads,
+        )
+
+    def _records(self, first: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """Yield places and payloads; what is out of order is a finding, and left out."""
+        last = first - 1
+        for raw in self._files.records(first, end):
+            place = place_of(raw)
+            if place is None:
+                self._findings.append(Finding(Fault.FEED, "a record does not say its place"))
+                continue
+            if not last < place < end:
+                detail = "a record is told out of its order, or twice"
+                self._findings.append(Finding(Fault.FEED, detail, place))
+                continue
+            last = place
+            yield place, raw[: raw.rindex(b",")] + b"}"
+
+
+def _cut(found: list[bytes | None], first: int, end: int) -> list[bytes | None]:
+    return [*found, *[None] * (end - len(found))][first:end]
+
+
+def _entries(raw: bytes) -> list[bytes | None]:
+    try:
+        return list(parse_bundle(raw))
+    except MalformedInput:
+        return []
+
+
+def read_salts(raw: bytes, number: int) -> list[bytes | None]:
+    """Return the salts behind a tile of level 0, None for what is none."""
+    try:
+        told = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        told = None
+    match told:
+        case {"first": int(first), "salts": list(salts)} if first == number * BUNDLE_ENTRIES:
+            return _cut([_salt(each) for each in salts], 0, BUNDLE_ENTRIES)
+        case _:
+            return [None] * BUNDLE_ENTRIES
+
+
+def _salt(told: object) -> bytes | None:
+    try:
+        salt = from_base64(told) if isinstance(told, str) else b""
+    except MalformedInput:
+        return None
+    return salt if len(salt) == SALT_BYTES else None
