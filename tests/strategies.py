@@ -31,16 +31,16 @@ from auditlogservice.filters import (
     Words,
     all_of,
     any_of,
-    leaves,
     spell,
     words_of,
 )
 from auditlogservice.governance import SERVICE_USER, TOMBSTONE_TYPE
 from auditlogservice.terms import terms_of
 from auditlogservice.times import format_utc
+from naive import leaves, objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from auditlogservice.canonical import Json
     from auditlogservice.events import Sequence as EventSequence
@@ -118,6 +118,24 @@ values: st.SearchStrategy[Json] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
     max_leaves=6,
 )
+
+# Few keys, some of which differ by their case only or look like steps of a path: so that several
+# ways lead to one place.
+tangled_keys = st.sampled_from(
+    ["a", "A", "b", "a.a", "a.b", "", ".", "a.", "name", "timestamp", "actor", "actor.id", "id"]
+)
+tangled: st.SearchStrategy[dict[str, Json]] = st.dictionaries(
+    tangled_keys,
+    st.recursive(
+        scalars,
+        lambda inner: (
+            st.lists(inner, max_size=4) | st.dictionaries(tangled_keys, inner, max_size=4)
+        ),
+        max_leaves=12,
+    ),
+    max_size=5,
+)
+
 _entities = st.fixed_dictionaries(
     {}, optional={"id": texts, "type": texts, "name": texts, "role": values}
 )
@@ -223,25 +241,6 @@ def conditions(draw: st.DrawFn, within: Sequence[dict[str, Json]]) -> Filter:
             return draw(phrases(spell(leaf)))
         case _:
             return Is(path, text)
-
-
-def objects(fields: dict[str, Json]) -> Iterator[tuple[str, dict[str, Json]]]:
-    """Yield each object inside with its dotted path."""
-    for key, value in fields.items():
-        yield from _objects(key, value)
-
-
-def _objects(path: str, value: Json) -> Iterator[tuple[str, dict[str, Json]]]:
-    match value:
-        case dict():
-            yield path, value
-            for key, item in value.items():
-                yield from _objects(f"{path}.{key}", item)
-        case list():
-            for item in value:
-                yield from _objects(path, item)
-        case _:
-            return
 
 
 @st.composite

@@ -6,9 +6,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+import naive
 from auditlogservice.canonical import dump
 from auditlogservice.events import EventModel, Record, Sequence
 from auditlogservice.filters import (
@@ -28,12 +29,25 @@ from auditlogservice.filters import (
     all_of,
     any_of,
     compile_pattern,
-    leaves,
+    leaves_at,
     matches,
     words_of,
 )
 from auditlogservice.times import format_utc
-from strategies import NOON, OPERATORS, draft, drafts, filters, patterns, texts, told
+from naive import leaves
+from strategies import (
+    NOON,
+    OPERATORS,
+    draft,
+    drafts,
+    filters,
+    filters_within,
+    patterns,
+    tangled,
+    tangled_keys,
+    texts,
+    told,
+)
 
 if TYPE_CHECKING:
     from auditlogservice.canonical import Json
@@ -489,3 +503,24 @@ def test_joined_filters_hold_as_their_parts_do(data: st.DataObject) -> None:
     assert matches(all_of(one, other), fields) == (first and second)
     assert matches(any_of(one, other), fields) == (first or second)
     assert matches(Not(one), fields) == (not first)
+
+
+@given(fields=tangled, data=st.data())
+def test_a_filter_means_what_it_means_in_plain_words(
+    fields: dict[str, Json], data: st.DataObject
+) -> None:
+    where = data.draw(filters_within([fields]))
+    assert matches(where, fields) == naive.matches(where, fields)
+
+
+@given(tangled, st.lists(tangled_keys, min_size=1, max_size=4).map(".".join))
+@example({"a.b": 1}, "a")
+@example({"a": {"": None}}, "a.")
+@example({"a.": [{".": 1}]}, "a...")
+def test_a_path_leads_to_what_has_it_in_plain_words(fields: dict[str, Json], path: str) -> None:
+    assert matches(Exists(path), fields) == naive.matches(Exists(path), fields)
+    found = [leaf for at, leaf in leaves(fields) if at == path]
+    assert list(leaves_at(fields, path)) == found
+    for where in (EVERYTHING, Words(("a",)), Exists("a"), Not(Exists(""))):
+        asked = Element(path, where)
+        assert matches(asked, fields) == naive.matches(asked, fields)

@@ -34,7 +34,10 @@ from auditlogservice.filters import (
 )
 from auditlogservice.language import (
     MAX_NESTING,
+    MAX_PATTERN,
     MAX_TEXT,
+    MAX_WORDS,
+    check_size,
     condition,
     nesting_of,
     parse_document,
@@ -297,6 +300,39 @@ def test_a_text_has_a_limit() -> None:
     assert flaw_of("a" * (MAX_TEXT + 1)).startswith("column 8193: expected the end")
 
 
+def test_a_phrase_has_a_limit() -> None:
+    longest = " ".join("a" * MAX_WORDS)
+    assert parse(f'b "{longest}"') == all_of(Words(("b",)), Words(("a",) * MAX_WORDS))
+    assert flaw_of(f'b "{longest} a"') == (
+        "column 3: expected a word, and these are 101 words; a phrase may have 100"
+    )
+
+
+def test_a_pattern_has_a_limit() -> None:
+    longest = "a" * (MAX_PATTERN - 1) + "*"
+    assert parse(f"name:{longest}") == Like("name", longest)
+    assert flaw_of(f"b name:a{longest}") == "column 8: a pattern may have 200 characters"
+
+
+IS, LONGEST = Is("name", "x"), Like("id", "?" * MAX_PATTERN)
+PHRASE = Words(("a",) * 49)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        all_of(*[IS] * 98, Words(("a", "b"))),
+        all_of(PHRASE, Not(PHRASE), Element("actor", Words(("a", "b")))),
+        any_of(*[LONGEST] * 4, Element("actor", LONGEST)),
+    ],
+)
+def test_a_question_has_a_limit_for_all_that_it_asks(where: Filter) -> None:
+    check_size(where)
+    one_more = Element("actor", Not(Like("id", "?")))
+    with pytest.raises(ValueError, match=r"may have (100 conditions|1,000 characters)"):
+        check_size(all_of(where, one_more))
+
+
 NESTS = [
     ("(b OR a ", ")"), ("-(b a ", ")"), ("targets:(id:1 -", ")"), ("name:(-", ")"), ("NOT ", ""),
 ]  # fmt: skip
@@ -368,7 +404,8 @@ top_paths = st.sampled_from([*sorted(TOP_LEVEL), *sorted(TIMES)]) | st.builds(
     "{}.{}".format, st.sampled_from(sorted(TOP_LEVEL)), awkward
 )
 normal_patterns = st.lists(st.sampled_from(["*", "?", r"\*", r"\?", "\\\\"]) | awkward.map(
-    lambda text: re.sub(r"[*?\\]", "", text)), max_size=4).map("".join)  # fmt: skip
+    lambda text: re.sub(r"[*?\\]", "", text)), max_size=4).map("".join).filter(
+        lambda pattern: len(pattern) <= MAX_PATTERN)  # fmt: skip
 
 
 @st.composite
@@ -466,7 +503,7 @@ def test_a_pattern_keeps_only_the_escapes_that_it_needs() -> None:
         ("exists", ["yes"], "exists is true or false"),
         ("exists", ["true", "false"], "exists is true or false"),
         ("like", ["a\\"], "backslash"),
-        ("like", ["a" * 1_001], "a pattern may have 1,000 characters"),
+        ("like", ["a" * (MAX_PATTERN + 1)], "a pattern may have 200 characters"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(operator: str, values: list[str], why: str) -> None:

@@ -10,6 +10,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import naive
+from auditlogservice import terms
+from auditlogservice.asked import (
+    _SPAN_DEPTH,
+    Asked,
+    Both,
+    Either,
+    Span,
+    Start,
+    Term,
+    conjuncts,
+    starts_of,
+)
 from auditlogservice.bounds import Bounds, bounds_of, is_only_bounds
 from auditlogservice.events import EventId, Record, Sequence
 from auditlogservice.filters import (
@@ -27,25 +40,12 @@ from auditlogservice.filters import (
     Words,
     all_of,
     as_moment,
-    leaves,
     matches,
     spell,
 )
-from auditlogservice.terms import (
-    _SPAN_DEPTH,
-    MAX_TERMS,
-    OVERFLOW,
-    Asked,
-    Both,
-    Either,
-    Span,
-    Start,
-    Term,
-    asked_by,
-    starts_of,
-    terms_of,
-)
+from auditlogservice.terms import MAX_TERMS, OVERFLOW, asked_by, terms_of
 from auditlogservice.times import format_utc, to_micros
+from naive import leaves
 from strategies import (
     NOON,
     OPERATORS,
@@ -55,6 +55,7 @@ from strategies import (
     moments,
     numbers,
     received,
+    tangled,
     texts,
     told_events,
 )
@@ -436,3 +437,32 @@ def test_every_leaf_but_those_of_columns_has_a_term() -> None:
     fields: dict[str, Json] = {"_id": "x", "sequence": 1, "timestamp": "t", "a": {"b": [None, ""]}}
     assert [path for path, _ in leaves(fields)] == ["_id", "sequence", "timestamp", "a.b", "a.b"]
     assert terms_of(fields) == ("a.b=null", "a.b=")
+
+
+# ---- as one would write it down at first -------------------------------------------------------
+
+
+@given(tangled, st.sampled_from([0, 1, 3, MAX_TERMS]))
+@example({"timestamp": ["t", {"a": 1}], "a": [{"A": 1}, {"a": 2}]}, MAX_TERMS)
+@example({"actor.id": "x", "actor": {"id": "y", "ID": "z"}}, 1)
+def test_a_record_has_the_terms_that_it_has_in_plain_words(
+    fields: dict[str, Json], most: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(terms, "MAX_TERMS", most)
+        patched.setattr(naive, "MAX_TERMS", most)
+        found = terms_of(fields)
+        assert len(found) == len(set(found))
+        assert set(found) == naive.terms_of(fields)
+
+
+@given(data=st.data())
+def test_what_is_asked_for_part_by_part_is_what_was_asked_for(data: st.DataObject) -> None:
+    some = data.draw(st.lists(told_events, min_size=1, max_size=3))
+    asked = asked_by(data.draw(filters_within(some)))
+    if asked is None:
+        return
+    parts = conjuncts(asked)
+    for fields in some:
+        has = set(terms_of(fields))
+        assert all(satisfies(has, part) for part in parts) == satisfies(has, asked)

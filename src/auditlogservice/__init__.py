@@ -8,6 +8,7 @@ The vocabulary: pure values and functions, no I/O, no clock, no randomness.
 - `validation`: values against models, with a pointer for each flaw.
 - `events`: an event as told, a draft on its way in, a record as kept.
 - `filters`: questions about records, and the pure `matches()` that decides them.
+- `asked`: what is asked of an index of terms, before a store puts it into its own language.
 - `terms`: the index of records, and which part of it a question asks for.
 - `bounds`: where in a log everything that a question asks for lies.
 - `language`: the same questions as people and programs write them: the `q` text, JSON documents.

@@ -21,6 +21,7 @@ class Scope(StrEnum):
     EVENTS_READ = "events:read"
     EVENTS_EXPORT = "events:export"
     EVENTS_DELETE = "events:delete"
+    LEDGER_READ = "ledger:read"
     USERS_MANAGE = "users:manage"
 
 

@@ -171,8 +171,10 @@ def _written(lines: Sequence[str], hashes: Iterable[bytes], checkpoint: Note) ->
 
 
 def _read(raw: bytes) -> tuple[list[str], Note]:
-    head, _, note = raw.partition(b"\n\n")
-    return from_utf8(head).split("\n"), Note.parse(note)
+    head, _, behind = raw.partition(b"\n\n")
+    note = Note.parse(behind)
+    Checkpoint.parse(note.text)  # any other note is refused here, before anybody looks at keys
+    return from_utf8(head).split("\n"), note
 
 
 def _behind(word: str, lines: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ lacks one. Messages are for people; they never carry a driver's text, a secret o
     ├── EventErased
     ├── Conflict ── UserExists, EventHeld, TombstoneKept
     ├── Unavailable ── Overloaded, StoreUnreachable, StorageFull, StoreBroken, QueryTimeout,
-    │                   OutcomeUnknown
+    │                   NotSigned, OutcomeUnknown
     ├── ProofInvalid
     └── UnsafeSetup
 """
@@ -282,6 +282,12 @@ class QueryTimeout(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("this question takes too long; narrow it by time, or by an exact value")
+
+
+class NotSigned(Unavailable):
+    """No signed checkpoint reaches as far as this, and none could be made now."""
+
+    retry_after = 2
 
 
 class OutcomeUnknown(Unavailable):

@@ -154,46 +154,32 @@ def any_of(first: Filter, *others: Filter) -> Filter:
 
 def matches(where: Filter, fields: dict[str, Json]) -> bool:
     """Whether the record with these `fields` matches: the definition of every answer."""
-    found = list(leaves(fields))
-    text = [leaf for path, leaf in found if path not in NOT_TEXT]
-    return _holds(where, _View(fields, found, text))
+    return _holds(where, fields, NOT_TEXT)
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """A record, or an object in it, as the leaves of a filter look at it."""
-
-    fields: dict[str, Json]
-    leaves: list[tuple[str, Json]]
-    text: list[Json]
-
-
-def _inside(fields: dict[str, Json]) -> _View:
-    found = list(leaves(fields))
-    return _View(fields, found, [leaf for _, leaf in found])
-
-
-def _holds(where: Filter, view: _View) -> bool:  # noqa: PLR0911 - one for each kind of filter
+def _holds(  # noqa: PLR0911 - one for each kind of filter
+    where: Filter, fields: dict[str, Json], not_text: frozenset[str]
+) -> bool:
+    """Whether it holds for a record, or for an object in it, where every value is text."""
     match where:
         case AllOf(parts):
-            return all(_holds(part, view) for part in parts)
+            return all(_holds(part, fields, not_text) for part in parts)
         case AnyOf(parts):
-            return any(_holds(part, view) for part in parts)
+            return any(_holds(part, fields, not_text) for part in parts)
         case Not(part):
-            return not _holds(part, view)
+            return not _holds(part, fields, not_text)
         case Element(path, inner):
-            return any(_holds(inner, _inside(each)) for each in _objects_at(view.fields, path))
-        case Words():
-            return any(_says(leaf, where) for leaf in view.text)
-        case Exists(path):
-            below = f"{path}."
             return any(
-                leaf is not None and (at == path or at.startswith(below))
-                for at, leaf in view.leaves
+                isinstance(each, dict) and _holds(inner, each, frozenset())
+                for each in values_at(fields, path)
             )
+        case Words():
+            return any(_says(leaf, where) for leaf in _leaves_in(without(fields, not_text)))
+        case Exists(path):
+            return _exists(fields, path)
         case _:
             fits = _test(where)
-            return any(at == where.path and fits(leaf) for at, leaf in view.leaves)
+            return any(fits(leaf) for leaf in leaves_at(fields, where.path))
 
 
 def _test(where: Is | Like | Contains | Compare) -> Callable[[Json], bool]:
@@ -325,40 +311,72 @@ def spell(leaf: Json) -> str:
             return str(leaf)
 
 
-def leaves(fields: dict[str, Json]) -> Iterator[tuple[str, Json]]:
-    """Yield each string, number, boolean and null with its dotted path."""
-    for key, value in fields.items():
-        yield from _leaves(key, value)
+# ---- walking ----------------------------------------------------------------------
+#
+# Along the path that is asked for: the paths of all leaves, spelled out, can take a thousand times
+# the memory of the record.
 
 
-def _leaves(path: str, value: Json) -> Iterator[tuple[str, Json]]:
-    match value:
-        case dict():
-            for key, item in value.items():
-                yield from _leaves(f"{path}.{key}", item)
-        case list():
-            for item in value:
-                yield from _leaves(path, item)
-        case _:
-            yield path, value
+def leaves_at(fields: dict[str, Json], path: str) -> Iterator[Json]:
+    """Yield each string, number, boolean and null at the dotted path."""
+    return (each for each in values_at(fields, path) if not isinstance(each, dict))
 
 
-def _objects_at(value: Json, path: str | None) -> Iterator[dict[str, Json]]:
-    """Yield the objects that the path leads to; None is the end of one, "" may be a key."""
+def values_at(value: Json, path: str | None) -> Iterator[Json]:
+    """Yield what the path leads to, but no arrays; None is the end of one, "" may be a key."""
     match value:
         case list():
             for item in value:
-                yield from _objects_at(item, path)
+                yield from values_at(item, path)
         case dict() if path is not None:
             for key, item in value.items():
                 if path == key:
-                    yield from _objects_at(item, None)
-                elif path.startswith(f"{key}."):
-                    yield from _objects_at(item, path[len(key) + 1 :])
-        case dict():
+                    yield from values_at(item, None)
+                elif path.startswith(key) and path[len(key)] == ".":
+                    yield from values_at(item, path[len(key) + 1 :])
+        case _ if path is None:
             yield value
+
+
+def _exists(value: Json, path: str) -> bool:
+    """Whether there is a leaf other than null where the path leads, or below it."""
+    match value:
+        case list():
+            return any(_exists(item, path) for item in value)
+        case dict():
+            return any(
+                # A key that has dots in it may lead beyond the end of the path.
+                any(leaf is not None for leaf in _leaves_in(item))
+                if f"{key}.".startswith(f"{path}.")
+                else _exists(item, path[len(key) + 1 :])
+                for key, item in value.items()
+                if f"{key}.".startswith(f"{path}.") or path.startswith(f"{key}.")
+            )
         case _:
-            return
+            return False
+
+
+def _leaves_in(value: Json) -> Iterator[Json]:
+    """Yield each string, number, boolean and null, in no order."""
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case dict() as fields:
+                waiting.extend(fields.values())
+            case list() as items:
+                waiting.extend(items)
+            case leaf:
+                yield leaf
+
+
+def without(fields: dict[str, Json], columns: frozenset[str]) -> dict[str, Json]:
+    """Return the fields without the leaves at these; those below them have other paths."""
+    return {
+        key: [each for each in values_at(value, None) if isinstance(each, dict)]
+        if key in columns
+        else value
+        for key, value in fields.items()
+    }
 
 
 # ---- patterns -------------------------------------------------------------------

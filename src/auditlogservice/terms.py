@@ -14,10 +14,10 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from auditlogservice import filters
+from auditlogservice.asked import Either, Span, Start, Term, both
 from auditlogservice.filters import (
     AllOf,
     AnyOf,
@@ -33,9 +33,11 @@ from auditlogservice.filters import (
     as_moment,
     compile_pattern,
     is_number,
-    leaves,
+    leaves_at,
     spell,
     to_number,
+    values_at,
+    without,
     words_of,
 )
 from auditlogservice.times import to_micros
@@ -43,6 +45,7 @@ from auditlogservice.times import to_micros
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from auditlogservice.asked import Asked
     from auditlogservice.canonical import Json
 
 MAX_TERMS = 1_000  # a record with more has OVERFLOW instead of those that are not ALWAYS there
@@ -64,48 +67,6 @@ _PATH_KEPT = _MAX_PATH - _DIGEST  # what a long path keeps of its beginning
 _TEXT_KEPT = _MAX_TEXT - _DIGEST
 
 # ---- what a filter asks for -------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """Records with this term."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Records with a term that starts so."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Records with a term from `low` to `high`, both included.
-
-    Both have the same length, and from where they differ on, both are hexadecimal digits.
-    """
-
-    low: str
-    high: str
-
-
-@dataclass(frozen=True, slots=True)
-class Both:
-    """Records that every part asks for."""
-
-    parts: tuple[Asked, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Either:
-    """Records that at least one part asks for."""
-
-    parts: tuple[Asked, ...]
-
-
-Asked: TypeAlias = Term | Start | Span | Both | Either
 
 
 def asked_by(where: Filter) -> Asked | None:
@@ -168,7 +129,7 @@ def _asked_by_words(where: Words) -> Asked:
     *whole, last = where.words
     asked: list[Asked] = [Term(_word_term(word)) for word in whole]
     asked.append(Start(f"~{last[:_TEXT_KEPT]}") if where.open_end else Term(_word_term(last)))
-    return asked[0] if len(asked) == 1 else Both(tuple(asked))
+    return both(list(dict.fromkeys(asked)))
 
 
 def _asked_by_value(path: str, where: Is | Like | Contains | Compare | Exists) -> Asked:
@@ -205,10 +166,8 @@ def _asked_by_order(path: str, operator: filters.Operator, text: str) -> Asked:
 
 
 def _both(parts: list[Asked | None]) -> Asked | None:
-    known = tuple(part for part in parts if part is not None)
-    if len(known) < 2:  # noqa: PLR2004 - nothing to combine
-        return known[0] if known else None
-    return Both(known)
+    known = [part for part in parts if part is not None]
+    return both(known) if known else None
 
 
 def _either(parts: list[Asked | None]) -> Asked | None:
@@ -226,85 +185,84 @@ def _spellings(text: str) -> Iterator[str]:
             yield str(int(number))
 
 
-def starts_of(span: Span) -> list[str]:
-    """Return beginnings that cover the span, for an index that can look for these only.
-
-    A hundred or two at most: they may take in a little more than the span at its two ends, by a
-    millionth of a number, or by a few seconds.
-    """
-    shared = 0
-    while shared < len(span.low) and span.low[shared] == span.high[shared]:
-        shared += 1
-    head, cut = span.low[:shared], shared + _SPAN_DEPTH
-    low, high = span.low[shared:cut], span.high[shared:cut]
-    if not low:
-        return [head]
-    return [head + start for start in _cover(int(low, 16), int(high, 16), len(low))]
-
-
-def _cover(low: int, high: int, digits: int) -> list[str]:
-    """The hexadecimal beginnings of `digits` at most that cover the numbers low to high."""
-    starts: list[str] = []
-    while low <= high:
-        # As many numbers at once as begin here and end before `high`: 1, 16, 256, …
-        dropped = 0
-        while (
-            dropped < digits
-            and low % 16 ** (dropped + 1) == 0
-            and low + 16 ** (dropped + 1) - 1 <= high
-        ):
-            dropped += 1
-        starts.append(f"{low:0{digits}x}"[: digits - dropped])
-        low += 16**dropped
-    return starts
-
-
-_SPAN_DEPTH = 10  # digits looked at beyond those that both ends share
-
-
 # ---- what a record has ------------------------------------------------------------
 
 
 def terms_of(fields: dict[str, Json]) -> tuple[str, ...]:
     """Return the distinct terms of a record: those of ALWAYS, and all or none of the rest.
 
-    All if there are at most MAX_TERMS; else OVERFLOW stands for the rest, and it is not even
-    gathered, since a record can have tens of thousands.
+    All if there are at most MAX_TERMS; else OVERFLOW stands for the rest. No more than these are
+    ever gathered, since a record can have tens of thousands.
     """
-    found = [(path, leaf) for path, leaf in leaves(fields) if path not in _COLUMNS]
-    always = {
-        term: None for path, leaf in found if path in ALWAYS for term in _value_terms(path, leaf)
-    }
-    terms = dict(always)
-    heads: dict[str, str] = {}
-    for path, leaf in found:
-        terms.update(dict.fromkeys(_value_terms(path, leaf)))
-        terms.update(dict.fromkeys(_word_terms(leaf)))
-        ordered = _ordered_term(path, leaf)
-        if ordered and heads.setdefault(ordered[:-_ORDERED], ordered) != ordered:
-            terms[ordered[:-_ORDERED] + _SEVERAL] = None
+    terms: dict[str, None] = {}
+    for term in _terms(without(fields, _COLUMNS)):
+        terms[term] = None
         if len(terms) > MAX_TERMS:
-            return (*always, OVERFLOW)
+            return (*_always_terms(fields), OVERFLOW)
     return tuple(terms)
 
 
-def _value_terms(path: str, leaf: Json) -> Iterator[str]:
-    yield _text_term(path, spell(leaf))
-    if ordered := _ordered_term(path, leaf):
-        yield ordered
+def _terms(fields: dict[str, Json]) -> Iterator[str]:
+    first: dict[str, str] = {}  # of the numbers, and of the moments, at each path
+    for path, found in _by_path(fields):
+        place = _shorten(path, _MAX_PATH)
+        for leaf in found:
+            whole, ordered = _value_terms(place, leaf)
+            yield whole
+            if ordered:
+                yield ordered
+                head = ordered[:-_ORDERED]
+                if first.setdefault(head, ordered) != ordered:
+                    yield head + _SEVERAL
+            yield from _word_terms(leaf)
 
 
-def _ordered_term(path: str, leaf: Json) -> str | None:
-    """The term of a number or a date-time that sorts as its value does."""
+def _always_terms(fields: dict[str, Json]) -> dict[str, None]:
+    return dict.fromkeys(
+        term
+        for path in sorted(ALWAYS)
+        for leaf in leaves_at(fields, path)
+        for term in _value_terms(path, leaf)
+        if term
+    )
+
+
+def _by_path(fields: dict[str, Json]) -> Iterator[tuple[str, list[Json]]]:
+    """Yield paths, without case, with the leaves there.
+
+    What has the same keys is gathered first, so that a path is spelled out once, however many
+    objects of an array have it: it can be as long as sixty keys, and there can be thousands.
+    """
+    waiting = [("", key.casefold(), [value]) for key, value in fields.items()]
+    while waiting:
+        above, key, values = waiting.pop()
+        found: list[Json] = []
+        below: dict[str, list[Json]] = {}
+        for value in values_at(values, None):
+            if isinstance(value, dict):
+                for inner, item in value.items():
+                    below.setdefault(inner.casefold(), []).append(item)
+            else:
+                found.append(value)
+        if found:
+            yield above + key, found
+        if below:
+            above = f"{above}{key}."
+            waiting.extend((above, inner, items) for inner, items in below.items())
+
+
+def _value_terms(place: str, leaf: Json) -> tuple[str, str | None]:
+    """The term of a value, and of a number or a date-time the one that sorts as its value does."""
+    text = f"{place}={_shorten(spell(leaf).casefold(), _MAX_TEXT)}"
     match leaf:
         case None | bool():
-            return None
+            return text, None
         case int() | float():
-            return _head(path, "#") + _ordered_number(leaf)
+            return text, f"{place}#{_ordered_number(leaf)}"
         case str() if moment := as_moment(leaf):
-            return _head(path, "@") + _ordered_integer(to_micros(moment))
+            return text, f"{place}@{_ordered_integer(to_micros(moment))}"
         case _:
-            return None
+            return text, None
 
 
 def _word_terms(leaf: Json) -> Iterator[str]:

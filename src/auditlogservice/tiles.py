@@ -1,4 +1,4 @@
-"""The tree of a log as tiles (c2sp.org/tlog-tiles): how it grows, is looked up and is addressed.
+"""The tree of a log as tiles (c2sp.org/tlog-tiles): how it grows, what proofs take, its paths.
 
 A tile of level L holds, side by side, the roots of up to 256 complete subtrees of 256^L leaves.
 It grows on its right until it is full, and never changes again. Whoever keeps tiles may hand out
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 HEIGHT = 8
 WIDTH = 1 << HEIGHT
 _FULL = WIDTH * HASH_BYTES  # 8,192 bytes
+_LENGTH_BYTES = 2
 
 
 class Tile(NamedTuple):
@@ -100,6 +101,27 @@ def _above(row: bytes, height: int) -> bytes:
     for _ in range(height):
         row = parents(row)
     return row
+
+
+# ---- the entries behind a tile ------------------------------------------------------------
+
+
+def to_bundle(entries: Iterable[bytes]) -> bytes:
+    """Return the entries behind a tile of level 0 as one file: each after its length."""
+    return b"".join(len(each).to_bytes(_LENGTH_BYTES, "big") + each for each in entries)
+
+
+def parse_bundle(raw: bytes) -> tuple[bytes, ...]:
+    """Return the entries of a bundle, 1 to 256. Raises MalformedInput for anything else."""
+    entries: list[bytes] = []
+    at = 0
+    while at < len(raw) and len(entries) < WIDTH:
+        start = at + _LENGTH_BYTES
+        at = start + int.from_bytes(raw[at:start], "big")
+        entries.append(raw[start:at])
+    if at != len(raw) or not entries:
+        raise MalformedInput("this is not a bundle of entries")
+    return tuple(entries)
 
 
 # ---- paths ------------------------------------------------------------------------------

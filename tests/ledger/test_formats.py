@@ -17,13 +17,14 @@ from pyarrow import parquet
 
 from auditlogservice.client.shapes.known import recognise
 from auditlogservice.events import Record, Sequence
-from auditlogservice.filters import leaves, spell
+from auditlogservice.filters import spell
 from auditlogservice.ledger.formats import cef, ecs, ndjson, ocsf, tabular
 from auditlogservice.ledger.formats import parquet as ours
 from auditlogservice.ledger.formats.deeds import session_of, verb_of
 from auditlogservice.ledger.formats.known import FORMATS
 from auditlogservice.ledger.formats.parquet import SCHEMA, ParquetFile
 from auditlogservice.times import parse_rfc3339
+from naive import leaves
 from strategies import NOON, draft, told, told_events
 
 if TYPE_CHECKING:

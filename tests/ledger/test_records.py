@@ -12,7 +12,21 @@ from hypothesis import strategies as st
 
 from auditlogservice.access import Principal, Scope
 from auditlogservice.errors import BadCursor, EventErased, EventNotFound
-from auditlogservice.filters import EVERYTHING, Compare, Filter, Is, all_of, any_of
+from auditlogservice.filters import (
+    EVERYTHING,
+    Compare,
+    Contains,
+    Element,
+    Exists,
+    Filter,
+    Is,
+    Like,
+    Not,
+    Words,
+    all_of,
+    any_of,
+)
+from auditlogservice.language import MAX_NESTING
 from auditlogservice.ledger.portions import PORTION_BYTES
 from auditlogservice.ledger.records import Page, Question, Records, asked_at
 from auditlogservice.store.port import Appended, Submission
@@ -324,3 +338,30 @@ async def test_a_cursor_tells_nothing_but_a_place(store: SqliteStore, records: R
     raw = base64.urlsafe_b64decode(await _cursor(records, asked))
     assert int.from_bytes(raw[:8], "big") == 0
     assert len(raw) == 32
+
+
+async def test_a_cursor_of_an_earlier_version_is_accepted(
+    store: SqliteStore, records: Records
+) -> None:
+    """A cursor is good for ever: whatever is sealed, and how, has to stay as it is here."""
+    await _keep(store, 2)
+    asked = all_of(
+        Is("name", "n"),
+        any_of(Like("event_type", "auth.*"), Contains("detail", "é")),
+        Not(Element("targets", all_of(Exists("id"), Words(("a", "b"), open_end=True)))),
+        Compare("timestamp", "gte", format_utc(NOON)),
+    )
+    pinned = "AAAAAAAAAAAABkmuqtzUAR9xohsgaHIXHunP6U9Jyx4="
+    page = await _page(records, ALICE, asked, order="oldest", limit=1, cursor=pinned)
+    assert [record.sequence for record in page.records] == [1]
+
+
+async def test_a_question_of_the_deepest_nesting_has_pages(
+    store: SqliteStore, records: Records
+) -> None:
+    await _keep(store, 2)
+    asked: Filter = Is("name", "n")
+    for _ in range(MAX_NESTING // 2):
+        asked = any_of(all_of(asked, Exists("name")), Is("name", "x"))
+    cursor = await _cursor(records, all_of(asked, Compare("timestamp", "gte", format_utc(NOON))))
+    assert await _is_refused(records, cursor, asked)

@@ -26,11 +26,11 @@ from auditlogservice.filters import (
     Words,
     all_of,
     any_of,
-    leaves,
     spell,
     words_of,
 )
 from auditlogservice.times import format_utc
+from naive import leaves
 from strategies import NOON, draft, told
 
 if TYPE_CHECKING:

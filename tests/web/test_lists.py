@@ -220,3 +220,48 @@ async def test_a_histogram_of_nothing_is_empty_and_of_too_much_refused(api: Api)
     fitting = (await api.http.get("/events/histogram", headers=user)).json()
     assert 1 < len(fitting["buckets"]) <= 61
     assert format_utc(api.time()) >= fitting["buckets"][-1]["start"]
+
+
+PATTERN = "event_data.n[like]=" + "%3F" * 200
+TOO_MUCH = [
+    (
+        "&".join(["name=x"] * 101),
+        "a question may have 100 conditions, and each word counts as one",
+    ),
+    (f"name=x&q={'+'.join('a' * 100)}", "a question may have 100 conditions"),
+    ("&".join([PATTERN] * 5 + ["name[like]=*"]), "the patterns of a question may have 1,000"),
+    ("name[like]=" + "x" * 201, "a pattern may have 200 characters"),
+    ("q=%22" + "a+" * 101 + "%22", "column 1: expected a word, and these are 101 words; a phrase"),
+]
+
+
+@pytest.mark.parametrize(("query", "why"), TOO_MUCH, ids=[why for _, why in TOO_MUCH])
+async def test_a_question_that_asks_too_much_is_refused_with_the_limit(
+    memory_api: Api, query: str, why: str
+) -> None:
+    user = await memory_api.add("alice")
+    answer = await memory_api.http.get(f"/events?{query}", headers=user)
+    assert answer.status_code == 422
+    assert [flaw["detail"] for flaw in answer.json()["errors"] if flaw["detail"].startswith(why)]
+
+
+@pytest.mark.parametrize(
+    ("document", "pointer", "why"),
+    [
+        ({"all": [{"words": "a b"}] * 51}, "", "a question may have 100 conditions"),
+        ({"any": [{"field": "name", "op": "like", "value": "?" * 200}] * 6}, "",
+         "the patterns of a question may have 1,000 characters together"),
+        ({"not": {"words": "a " * 101}}, "/not/words", "these are 101 words"),
+        ({"all": [{"field": "name", "op": "like", "value": "?" * 201}]}, "/all/0/value",
+         "a pattern may have 200 characters"),
+    ],
+)  # fmt: skip
+async def test_a_document_that_asks_too_much_is_refused_with_the_limit_and_the_place(
+    memory_api: Api, document: Any, pointer: str, why: str
+) -> None:
+    user = await memory_api.add("alice")
+    answer = await memory_api.http.post("/events/search", json=document, headers=user)
+    assert answer.status_code == 422
+    (flaw,) = answer.json()["errors"]
+    assert flaw["pointer"] == pointer
+    assert flaw["detail"].startswith(why)

@@ -20,13 +20,25 @@ from auditlogservice.language.conditions import (
 )
 from auditlogservice.language.document import parse_document, to_document
 from auditlogservice.language.printing import to_text
+from auditlogservice.language.size import (
+    MAX_CONDITIONS,
+    MAX_PATTERN,
+    MAX_PATTERNS,
+    MAX_WORDS,
+    check_size,
+)
 from auditlogservice.language.text import MAX_TEXT, parse_text
 
 __all__ = [
+    "MAX_CONDITIONS",
     "MAX_NESTING",
+    "MAX_PATTERN",
+    "MAX_PATTERNS",
     "MAX_TEXT",
+    "MAX_WORDS",
     "NAMES",
     "TIMES",
+    "check_size",
     "condition",
     "nesting_of",
     "parse_document",

@@ -28,6 +28,7 @@ from auditlogservice.filters import (
     compile_pattern,
     words_of,
 )
+from auditlogservice.language.size import MAX_PATTERN, MAX_WORDS
 from auditlogservice.times import format_utc, parse_when
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from auditlogservice.filters import Operator
 
 MAX_NESTING = 32  # filters inside one another
-MAX_PATTERN = 1_000  # characters: what looking at one long value costs grows with them
 
 TIMES = frozenset({"timestamp", "occurred_at"})  # what these hold is compared as moments only
 
@@ -95,7 +95,7 @@ NAMES = ("eq", "ne", "in", "like", "contains", "gt", "gte", "lt", "lte", "exists
 def like(path: str, pattern: str) -> Like:
     """Return the filter, with no more escapes in the pattern than it needs."""
     if len(pattern) > MAX_PATTERN:
-        raise ValueError(f"a pattern may have {MAX_PATTERN:,} characters")
+        raise ValueError(f"a pattern may have {MAX_PATTERN} characters")
     compile_pattern(pattern)
     # Pairs are taken from the left: the second half of a doubled backslash escapes nothing.
     plain = _ESCAPE.sub(lambda pair: pair[0] if pair[1] in "*?\\" else pair[1], pattern)
@@ -117,6 +117,8 @@ def phrase(text: str) -> Words:
     words = words_of(text)
     if not words:
         raise ValueError("there is no word in this; words are made of letters and digits")
+    if len(words) > MAX_WORDS:
+        raise ValueError(f"these are {len(words):,} words; a phrase may have {MAX_WORDS}")
     open_end = text.endswith("*") and bool(words_of(text[-2:-1]))
     return Words(tuple(words), open_end)
 

@@ -10,8 +10,11 @@ import hmac
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+import orjson
+
 from auditlogservice.errors import BadCursor, EventNotFound
 from auditlogservice.events import Erasure, EventId, Record, Sequence, parse_event_id
+from auditlogservice.language import to_document
 from auditlogservice.ledger.portions import PORTION_BYTES, Portions
 from auditlogservice.store.port import PageQuery
 from auditlogservice.times import from_micros, to_micros
@@ -131,7 +134,10 @@ class Records:
 
 def _context(tenant: str, question: Question) -> bytes:
     asked = to_micros(question.now).to_bytes(_MOMENT_BYTES, "big")
-    told = (tenant.encode(), question.order.encode(), repr(question.where).encode())
+    # As a document, which is part of the API and stays; no name that is only ours is sealed.
+    # It can be nested deeper than an event, so `canonical.dump` would refuse some.
+    where = orjson.dumps(to_document(question.where), option=orjson.OPT_SORT_KEYS)
+    told = (tenant.encode(), question.order.encode(), where)
     return b"\0".join((b"cursor/v1", *told, asked))
 
 

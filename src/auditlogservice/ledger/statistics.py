@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from auditlogservice.bounds import bounds_of, is_only_bounds
 from auditlogservice.errors import Flaw, InvalidInput, QueryTimeout
-from auditlogservice.filters import leaves, spell
+from auditlogservice.filters import leaves_at, spell
 from auditlogservice.ledger.portions import Portions
 from auditlogservice.store.port import PageQuery
 from auditlogservice.times import from_micros, parse_rfc3339, to_micros
@@ -89,8 +89,7 @@ class Statistics:
         newest = _Newest(self._store, tenant, where, COUNT_CAP)
         async for records in newest.pages():
             for record in records:
-                found = leaves(record.fields())
-                counter.update({spell(leaf) for path, leaf in found if path == field})
+                counter.update({spell(leaf) for leaf in leaves_at(record.fields(), field)})
             await asyncio.sleep(0)
         # Equal counts in order of value, so that the answer does not depend on chance.
         ranked = sorted(counter.items(), key=lambda pair: (-pair[1], pair[0]))[:limit]

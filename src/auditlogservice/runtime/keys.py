@@ -8,10 +8,20 @@ import stat
 import tempfile
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from auditlogservice.errors import UnsafeSetup
+
+_LEDGER_KEYS = "ledger-keys"
 
 
 def load_token_key(data_dir: Path) -> OKPKey:
@@ -23,9 +33,7 @@ def load_token_key(data_dir: Path) -> OKPKey:
     path = data_dir / "token-key.pem"
     if not path.exists():
         _create(path, OKPKey.generate_key("Ed25519").as_pem(private=True))
-    mode = path.stat().st_mode
-    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise UnsafeSetup(f"others may read {path}; run: chmod 600 {path}")
+    _refuse_exposed(path)
     try:
         key = OKPKey.import_key(path.read_bytes())
     except (JoseError, ValueError):
@@ -35,6 +43,48 @@ def load_token_key(data_dir: Path) -> OKPKey:
             f"{path} is not a private key; put the right file back, or remove it to get a new key"
         )
     return key
+
+
+def load_ledger_keys(data_dir: Path) -> list[Ed25519PrivateKey]:
+    """Return the keys with which this node signs its logs, the oldest first; none if it has none.
+
+    They are files of PKCS #8 in `ledger-keys`, named by the number of their turn.
+    """
+    return [load_ledger_key(path) for path in sorted((data_dir / _LEDGER_KEYS).glob("*.pem"))]
+
+
+def load_ledger_key(path: Path) -> Ed25519PrivateKey:
+    """Return the key of this file. Raises UnsafeSetup if it is none, or others may read it."""
+    if not path.exists():
+        raise UnsafeSetup(f"there is no key at {path}")
+    _refuse_exposed(path)
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise UnsafeSetup(f"{path} is not an Ed25519 private key; put the right file back")
+    return key
+
+
+def add_ledger_key(data_dir: Path) -> tuple[Ed25519PrivateKey, Path]:
+    """Make a key, and the file of the next turn for it."""
+    folder = data_dir / _LEDGER_KEYS
+    turns = [int(path.stem) for path in folder.glob("*.pem") if path.stem.isdecimal()]
+    path = folder / f"{max(turns, default=0) + 1:04}.pem"
+    _create(
+        path,
+        Ed25519PrivateKey.generate().private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        ),
+    )
+    return load_ledger_key(path), path  # as it is there: another process may have been first
+
+
+def _refuse_exposed(path: Path) -> None:
+    mode = path.stat().st_mode
+    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise UnsafeSetup(f"others may read {path}; run: chmod 600 {path}")
 
 
 def _create(path: Path, content: bytes) -> None:

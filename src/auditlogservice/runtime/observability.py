@@ -117,6 +117,19 @@ class AccessLines:
         )
 
 
+class SignerLines:
+    """What the signer has to say to operators."""
+
+    def __init__(self) -> None:
+        self._log = logger("ledger")
+
+    def refuses(self, tenant: str, why: str) -> None:
+        self._log.error("refuses to sign", tenant=tenant, why=why)
+
+    def signs_again(self, tenant: str) -> None:
+        self._log.warning("signs again", tenant=tenant)
+
+
 class PrometheusMetrics:
     """Counts for `/metrics`; over all workers if PROMETHEUS_MULTIPROC_DIR is set."""
 
@@ -163,6 +176,30 @@ class PrometheusMetrics:
             multiprocess_mode="livesum",
         )
 
+        self._signing_lag = Histogram(
+            "auditlog_sealing_lag_seconds",
+            "How long the oldest record that a new checkpoint covers had waited for one.",
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._signing = Histogram(
+            "auditlog_signing_seconds",
+            "How long it took to check a tree and sign it.",
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._signed = Counter(
+            "auditlog_signed_records",
+            "Records that a checkpoint of this node covered first.",
+            registry=self._registry,
+        )
+        self._refused = Gauge(
+            "auditlog_unsigned_logs",
+            "Tenants for whom this node refuses to sign; its log says why.",
+            registry=self._registry,
+            multiprocess_mode="livemax",
+        )
+
     def queued(self, events: int) -> None:
         self._queued.set(events)
 
@@ -177,6 +214,15 @@ class PrometheusMetrics:
         self._failures.labels(type(error).__name__).inc()
         defect = None if isinstance(error, Unavailable) else error
         self._log.error("commit failed", error=type(error).__name__, exc_info=defect)
+
+    def signed(self, *, records: int, lag: float, seconds: float) -> None:
+        self._signed.inc(records)
+        self._signing.observe(seconds)
+        if records:
+            self._signing_lag.observe(lag)
+
+    def refused(self, tenants: int) -> None:
+        self._refused.set(tenants)
 
     def page(self) -> tuple[bytes, str]:
         registry = self._registry

@@ -70,6 +70,15 @@ class Settings(BaseSettings):
     )
     """How long a token is good for: `30m`, `12h`, `7d`."""
 
+    ledger_host: Annotated[str, Field(pattern=r"^[^\s+/]+$", max_length=255)] = "localhost"
+    """The host in the name of each tenant's log, `<host>/ledger/<tenant>`, by which verifiers know
+    it. Choose it before the first event: another name is another log."""
+
+    checkpoint_every: Annotated[Duration, Field(ge=timedelta(milliseconds=100))] = timedelta(
+        seconds=1
+    )
+    """How often new records are covered by a signed checkpoint."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What is worth a line in the log."""
 

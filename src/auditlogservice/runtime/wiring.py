@@ -15,16 +15,26 @@ from auditlogservice.ledger.accounts import Accounts
 from auditlogservice.ledger.eraser import Eraser
 from auditlogservice.ledger.exporter import Exporter
 from auditlogservice.ledger.follower import Follower
+from auditlogservice.ledger.keyring import Keyring
 from auditlogservice.ledger.passwords import Passwords
+from auditlogservice.ledger.prover import Prover
 from auditlogservice.ledger.recorder import Recorder
 from auditlogservice.ledger.records import Records
+from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.ledger.tokens import Tokens
 from auditlogservice.runtime.keys import load_token_key
 from auditlogservice.runtime.lifespan import KeptStart
-from auditlogservice.runtime.observability import AccessLines, PrometheusMetrics, configure_logs
+from auditlogservice.runtime.memory import CheckpointFiles
+from auditlogservice.runtime.observability import (
+    AccessLines,
+    PrometheusMetrics,
+    SignerLines,
+    configure_logs,
+)
 from auditlogservice.runtime.settings import Settings, load_settings
 from auditlogservice.runtime.signals import on_stop_signal, stop_with_parent
+from auditlogservice.runtime.signing import signing_seeds
 from auditlogservice.web.app import create_app
 from auditlogservice.web.bodies import BatchRoom
 from auditlogservice.web.services import Services
@@ -131,6 +141,17 @@ async def open_services(
             max_queued_events=settings.queue_events,
             max_queued_bytes=settings.queue_bytes,
         )
+        keyring = Keyring(store.documents, clock=clock)
+        signer = Signer(
+            store.ledger,
+            host=settings.ledger_host,
+            seeds=await signing_seeds(settings.data_dir, keyring),
+            memory=CheckpointFiles(settings.data_dir / "checkpoints"),
+            clock=clock,
+            gauge=metrics,
+            journal=SignerLines(),
+            every=settings.checkpoint_every.total_seconds(),
+        )
         cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
         services = Services(
             accounts=Accounts(
@@ -147,7 +168,10 @@ async def open_services(
             ),
             exporter=Exporter(store.events),
             follower=follower,
+            keyring=keyring,
             metrics=metrics,
+            prover=Prover(store.events, store.ledger, signer),
+            signer=signer,
             ping=store.events.ping,
             recorder=recorder,
             records=Records(store.events, clock=clock, cursor_secret=cursor_secret),
@@ -160,10 +184,14 @@ async def open_services(
                 lifetime=settings.token_ttl,
             ),
         )
+        # When the recorder has emptied its queue, what it wrote last is signed too.
+        stack.push_async_callback(signer.sign_all)
         # Left last, so first: the recorder empties its queue before the store closes.
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         tasks.create_task(recorder.run())
         stack.callback(recorder.close)
+        tasks.create_task(signer.run())
+        stack.callback(signer.close)
         tasks.create_task(follower.run())
         stack.callback(follower.close)
         # Streams never end by themselves, and the server waits for them before it stops us.

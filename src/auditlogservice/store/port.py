@@ -205,8 +205,8 @@ class LedgerStore(Protocol):
 
     async def published(self, tenant: str) -> Published | None: ...
 
-    async def tenants(self) -> list[str]:
-        """Return the tenants that have records, in order."""
+    async def sizes(self) -> dict[str, int]:
+        """Return `size` for each tenant that has records."""
         ...
 
 
@@ -217,7 +217,7 @@ class Document:
     `version` counts its changes, from 1.
     """
 
-    kind: Literal["hold", "retention", "erasure"]
+    kind: Literal["hold", "retention", "erasure", "keys"]
     tenant: str
     id: str
     body: bytes

@@ -18,6 +18,7 @@ from auditlogservice.web.routes import (
     exports,
     follow,
     health,
+    ledger,
     lists,
     pages,
     tokens,
@@ -57,7 +58,7 @@ def create_app(
         redoc_url=None,
     )
     problems.install(app)
-    for module in (tokens, batches, lists, follow, exports, events, users, health, pages):
+    for module in (tokens, batches, lists, follow, exports, events, ledger, users, health, pages):
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id)
     # FastAPI's documented way to give a document of one's own.

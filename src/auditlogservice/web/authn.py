@@ -22,6 +22,7 @@ _scheme = OAuth2PasswordBearer(
         Scope.EVENTS_READ: "read events",
         Scope.EVENTS_EXPORT: "export events",
         Scope.EVENTS_DELETE: "erase events",
+        Scope.LEDGER_READ: "read checkpoints, tiles and proofs",
         Scope.USERS_MANAGE: "manage the users of one's tenant",
     },
     # Ours tells a missing token from a bad one, and answers as problem+json.
@@ -56,4 +57,6 @@ Writer = Annotated[Principal, Security(_caller, scopes=[Scope.EVENTS_WRITE])]
 Reader = Annotated[Principal, Security(_caller, scopes=[Scope.EVENTS_READ])]
 Exporter = Annotated[Principal, Security(_caller, scopes=[Scope.EVENTS_EXPORT])]
 Eraser = Annotated[Principal, Security(_caller, scopes=[Scope.EVENTS_DELETE])]
+LedgerReader = Annotated[Principal, Security(_caller, scopes=[Scope.LEDGER_READ])]
+Auditor = Annotated[Principal, Security(_caller, scopes=[Scope.LEDGER_READ, Scope.EVENTS_READ])]
 UserManager = Annotated[Principal, Security(_caller, scopes=[Scope.USERS_MANAGE])]

@@ -257,6 +257,45 @@ _USER_CHANGE = {
     },
 }
 
+_BASE64 = {"type": "string", "contentEncoding": "base64"}
+_OPENINGS: dict[str, Any] = {
+    "type": "object",
+    "title": "Openings",
+    "required": ["first", "salts"],
+    "properties": {
+        "first": _RECORD["properties"]["sequence"],
+        "salts": {
+            "type": "array",
+            "description": "Of the records from `first` on; null where one was erased.",
+            "items": {"oneOf": [_BASE64, {"type": "null"}]},
+        },
+    },
+}
+_PROOF: dict[str, Any] = {
+    "type": "object",
+    "title": "Proof",
+    "required": ["index", "entry", "proof", "opening"],
+    "properties": {
+        "index": _RECORD["properties"]["sequence"],
+        "entry": {"type": "string", "description": "The log entry, of which the leaf is made."},
+        "proof": {"type": "string", "description": "The proof as text (c2sp.org/tlog-proof)."},
+        "opening": {
+            "description": "Null if the event was erased, or the caller may not read events.",
+            "oneOf": [
+                {
+                    "type": "object",
+                    "required": ["salt", "payload"],
+                    "properties": {
+                        "salt": _BASE64,
+                        "payload": {"type": "string", "description": "The record's bytes."},
+                    },
+                },
+                {"type": "null"},
+            ],
+        },
+    },
+}
+
 SCHEMAS: dict[str, dict[str, Any]] = {
     **_REFERRED,
     "BatchEvent": _BATCH_EVENT,
@@ -268,7 +307,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Filter": _FILTER,
     "Histogram": _HISTOGRAM,
     "NewUser": _NEW_USER,
+    "Openings": _OPENINGS,
     "Problem": _PROBLEM,
+    "Proof": _PROOF,
     "Record": _RECORD,
     "Token": _TOKEN,
     "TokenRequest": _TOKEN_REQUEST,
@@ -284,6 +325,11 @@ def refer(schema: str) -> dict[str, Any]:
 def answers(description: str, schema: dict[str, Any]) -> dict[str, Any]:
     """Return a JSON response of this schema."""
     return {"description": description, "content": {JSON: {"schema": schema}}}
+
+
+def media(kind: str, description: str) -> dict[str, Any]:
+    """Return a response that is a text, or bytes, of this media type."""
+    return {"description": description, "content": {kind: {"schema": {"type": "string"}}}}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

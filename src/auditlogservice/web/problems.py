@@ -147,20 +147,26 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
         503, "store-broken", "The database reported damage",
         "Writing is off until an operator has looked at the disk and restarted the service.",
     ),
+    errors.NotSigned: _P(
+        503, "not-signed", "The log is not signed as far as this",
+        "A checkpoint that covers it follows within a second or so; if none does, the node's log "
+        "says why it refuses to sign.",
+    ),
+    errors.ProofInvalid: _P(
+        503, "proof-invalid", "What is stored does not prove itself",
+        "Hashes or signatures of the log do not fit together. `auditlogservice fsck` says where.",
+    ),
     errors.QueryTimeout: _P(
         503,
         "query-timeout",
         "The question takes too long",
         "What stands in an index is quick: equality, beginnings, ranges and words. `contains` and "
-        "a wildcard at the start look at every record: add `since` and `until`, or a field.",
+        "a wildcard at the start look at every record that has the field, and what only excludes "
+        "at every record: add `since` and `until`, or a condition that an index answers.",
     ),
     errors.OutcomeUnknown: _P(
         503, "outcome-unknown", "The fate of this write is unknown",
         "It may have been kept. Repeat it with the same Idempotency-Key: that is always safe.",
-    ),
-    errors.ProofInvalid: _P(
-        422, "proof-invalid", "This proves nothing",
-        "Hashes or signatures do not fit together. Get them again from their source.",
     ),
     errors.UnsafeSetup: _P(
         503, "unsafe-setup", "The service is not set up safely", "See the log of the service."
@@ -236,26 +242,25 @@ def answer(
 
 def answer_error(request: Request, error: AuditLogError) -> Response:
     """Return the error of ours as an answer."""
-    members, headers = _extras(error)
-    return answer(request, problem_of(error), detail=str(error), members=members, headers=headers)
+    return answer(
+        request,
+        problem_of(error),
+        detail=str(error),
+        members=_members(error),
+        headers=_headers(error),
+    )
 
 
-def _extras(  # noqa: PLR0911 - one return for each kind of error
-    error: AuditLogError,
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """What some errors say besides: members of the body, and headers."""
+def _members(error: AuditLogError) -> dict[str, Any]:
+    """What the body says besides, of some errors."""
     match error:
         case InvalidInput():
             flaws = [{"pointer": flaw.pointer, "detail": flaw.detail} for flaw in error.flaws]
-            return {"errors": flaws}, {}
-        case errors.NotAuthenticated():
-            said = f', error="invalid_token", error_description="{error}"' if error.tried else ""
-            return {}, {"WWW-Authenticate": REALM + said}
+            return {"errors": flaws}
         case errors.InsufficientScope():
-            needed = f'{REALM}, error="insufficient_scope", scope="{error.scope}"'
-            return {"scope": error.scope}, {"WWW-Authenticate": needed}
+            return {"scope": error.scope}
         case errors.TokenRequestRefused():
-            return {"error": error.error, "error_description": str(error)}, {}
+            return {"error": error.error, "error_description": str(error)}
         case errors.EventErased():
             return {
                 "_id": error.event_id,
@@ -264,15 +269,27 @@ def _extras(  # noqa: PLR0911 - one return for each kind of error
                 "erased_at": format_utc(error.at),
                 "erased_by": error.by,
                 "reason": error.reason,
-            }, {}
+            }
         case errors.EventHeld():
-            return {"holds": list(error.holds)}, {}
-        case errors.RequestTimeout():
-            return {}, {"Connection": "close"}  # the rest of the body is not waited for
-        case errors.Unavailable():
-            return {}, {"Retry-After": str(error.retry_after)}
+            return {"holds": list(error.holds)}
         case _:
-            return {}, {}
+            return {}
+
+
+def _headers(error: AuditLogError) -> dict[str, str]:
+    match error:
+        case errors.NotAuthenticated():
+            said = f', error="invalid_token", error_description="{error}"' if error.tried else ""
+            return {"WWW-Authenticate": REALM + said}
+        case errors.InsufficientScope():
+            needed = f'{REALM}, error="insufficient_scope", scope="{error.scope}"'
+            return {"WWW-Authenticate": needed}
+        case errors.RequestTimeout():
+            return {"Connection": "close"}  # the rest of the body is not waited for
+        case errors.Unavailable():
+            return {"Retry-After": str(error.retry_after)}
+        case _:
+            return {}
 
 
 def _methods(app: FastAPI, path: str) -> list[str]:

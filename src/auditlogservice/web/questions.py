@@ -11,14 +11,11 @@ from auditlogservice.errors import Flaw, InvalidInput, MalformedInput
 from auditlogservice.filters import (
     EVERYTHING,
     AllOf,
-    AnyOf,
     Compare,
-    Element,
     Filter,
-    Not,
     all_of,
 )
-from auditlogservice.language import TIMES, condition, parse_text, read_moment
+from auditlogservice.language import TIMES, check_size, condition, parse_text, read_moment
 from auditlogservice.ledger.records import MAX_LIMIT, Question, asked_at
 
 if TYPE_CHECKING:
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.records import Order
 
 DEFAULT_LIMIT = 100
-MAX_LEAVES = 100  # conditions in one question
 
 _SORTS: dict[str, Order] = {"timestamp": "oldest", "-timestamp": "newest"}
 _PARAMETER = re.compile(r"(?P<path>[^\[\]]+)(\[(?P<operator>[^\[\]]*)\])?")
@@ -124,19 +120,16 @@ def take_filter(parameters: Parameters, *, now: datetime) -> Filter:
         parts.append(_condition(parameters, name, values, now))
     parameters.given.clear()
     where = all_of(*parts)
-    if count_leaves(where) > MAX_LEAVES:
-        parameters.refuse("", f"a question may have {MAX_LEAVES} conditions")
+    refuse_large(parameters, where)
     return where
 
 
-def count_leaves(where: Filter) -> int:
-    match where:
-        case AllOf(parts) | AnyOf(parts):
-            return sum(map(count_leaves, parts))
-        case Not(part) | Element(_, part):
-            return count_leaves(part)
-        case _:
-            return 1
+def refuse_large(parameters: Parameters, where: Filter) -> None:
+    """Refuse the whole of a question that asks too much, however it was written."""
+    try:
+        check_size(where)
+    except ValueError as error:
+        parameters.refuse("", str(error))
 
 
 def _searched(parameters: Parameters, text: str, now: datetime) -> Filter:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.eraser import Eraser
     from auditlogservice.ledger.exporter import Exporter
     from auditlogservice.ledger.follower import Follower
+    from auditlogservice.ledger.keyring import Keyring
+    from auditlogservice.ledger.prover import Prover
     from auditlogservice.ledger.recorder import Recorder
     from auditlogservice.ledger.records import Records
+    from auditlogservice.ledger.signer import Signer
     from auditlogservice.ledger.statistics import Statistics
     from auditlogservice.ledger.tokens import Tokens
     from auditlogservice.web.bodies import BatchRoom
@@ -40,10 +43,13 @@ class Services:
     eraser: Eraser
     exporter: Exporter
     follower: Follower
+    keyring: Keyring
     metrics: Metrics
     ping: Callable[[], Awaitable[None]]
+    prover: Prover
     recorder: Recorder
     records: Records
+    signer: Signer
     statistics: Statistics
     tokens: Tokens
 

@@ -48,7 +48,12 @@ def _users(group: typer.Typer) -> None:
     group.add_typer(module.users_app, name="users")
 
 
-_SERVER_COMMANDS = {"serve": _serve, "users": _users}
+def _ledger(group: typer.Typer) -> None:
+    module = importlib.import_module("auditlogservice.runtime.cli.ledger")
+    group.add_typer(module.ledger_app, name="ledger")
+
+
+_SERVER_COMMANDS = {"serve": _serve, "users": _users, "ledger": _ledger}
 
 
 def _imported(name: str) -> Any:

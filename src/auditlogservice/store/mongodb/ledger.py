@@ -79,7 +79,6 @@ class MongoLedgerStore:
             found = await self._checkpoints.find_one({"_id": tenant})
         return Published(int(found["size"]), bytes(found["note"])) if found else None
 
-    async def tenants(self) -> list[str]:
+    async def sizes(self) -> dict[str, int]:
         with reading(), Patience(self._timeout).limit():
-            logs = self._logs.find({}, {"_id": True}, sort=[("_id", ASCENDING)])
-            return [str(log["_id"]) async for log in logs]
+            return {log["_id"]: int(log["n"]) async for log in self._logs.find({}, {"n": True})}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bson import Int64
 
-from auditlogservice.terms import Asked, Both, Either, Span, Start, Term
+from auditlogservice.asked import Asked, Both, Either, Span, Start, Term, conjuncts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,19 +80,17 @@ class Way:
 
 def ways(asked: Asked) -> list[Way]:
     """Return all ways on which every candidate lies."""
+    return [_way(part) for part in conjuncts(asked)]
+
+
+def _way(asked: Asked) -> Way:
     match asked:
-        case Both(parts):
-            return [way for part in parts for way in ways(part)]
-        case Either((first, *others)):
-            # "(a and b) or c" is "(a or c) and (b or c)".
-            rest = [_shortest(ways(other)) for other in others]
-            return [_joined([way, *rest]) for way in ways(first)]
         case Term(text):
-            return [Way(frozenset({text}))]
+            return Way(frozenset({text}))
         case Start() | Span():
-            return [Way(ranges=(asked,))]
-        case _:
-            raise AssertionError
+            return Way(ranges=(asked,))
+        case Both(parts) | Either(parts):
+            return _joined([_shortest(ways(part)) for part in parts])
 
 
 def _shortest(all_ways: list[Way]) -> Way:

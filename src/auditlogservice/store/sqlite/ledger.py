@@ -73,9 +73,11 @@ class SqliteLedgerStore:
 
         return await self._database.read(work)
 
-    async def tenants(self) -> list[str]:
-        def work(connection: apsw.Connection) -> list[str]:
-            return [name for (name,) in connection.execute("SELECT name FROM tenants ORDER BY 1")]
+    async def sizes(self) -> dict[str, int]:
+        def work(connection: apsw.Connection) -> dict[str, int]:
+            return dict(
+                connection.execute("SELECT name, next_sequence FROM tenants WHERE next_sequence")
+            )
 
         return await self._database.read(work)
 

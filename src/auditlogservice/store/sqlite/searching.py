@@ -9,17 +9,28 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from auditlogservice.asked import (
+    Both,
+    Either,
+    Span,
+    Start,
+    Term,
+    both,
+    conjuncts,
+    is_coarse,
+    starts_of,
+)
 from auditlogservice.bounds import bounds_of, is_only_bounds
 from auditlogservice.events import EventId, Record, Sequence
 from auditlogservice.filters import matches
-from auditlogservice.terms import Both, Either, Span, Start, Term, asked_by, starts_of, terms_of
+from auditlogservice.terms import asked_by, terms_of
 
 if TYPE_CHECKING:
     import apsw
 
+    from auditlogservice.asked import Asked
     from auditlogservice.store.port import PageQuery
     from auditlogservice.store.sqlite.database import Watch
-    from auditlogservice.terms import Asked
 
 _PROBED = 200  # rows looked at in order before a coarse question goes to the index
 _SAMPLE = 20  # of these, to learn how common their terms are
@@ -69,7 +80,7 @@ class Search:
         asked = asked_by(self._query.where)
         if asked is None:
             self._look(self._in_order(low, high))
-        elif not _is_coarse(asked):
+        elif not is_coarse(asked):
             self._look(self._with_terms(low, high, asked))
         else:
             self._probe(low, high, asked)
@@ -99,13 +110,13 @@ class Search:
 
     def _narrowed(self, asked: Asked, sample: list[tuple[str, ...]]) -> Asked | None:
         """Leave out what costs FTS5 more than it saves; None if that is everything."""
-        parts = _conjuncts(asked)
-        exact = [part for part in parts if not _is_coarse(part)]
-        if exact and self._are_few(joined := _joined(exact)):
+        parts = conjuncts(asked)
+        exact = [part for part in parts if not is_coarse(part)]
+        if exact and self._are_few(joined := both(exact)):
             return joined
-        telling = [part for part in parts if _is_coarse(part) and not _is_broad(part, sample)]
+        telling = [part for part in parts if is_coarse(part) and not _is_broad(part, sample)]
         if exact or telling:
-            return _joined([*exact, *telling])
+            return both([*exact, *telling])
         # Each part may be broad, and all of them together not: a number between two others.
         return None if _is_broad(asked, sample) else asked
 
@@ -228,34 +239,7 @@ def _expression(tenant: int, asked: Asked) -> str:
             return " OR ".join(f"({_expression(tenant, part)})" for part in parts)
 
 
-def _is_coarse(asked: Asked) -> bool:
-    """Whether the question may take in many terms."""
-    match asked:
-        case Term():
-            return False
-        case Start() | Span():
-            return True
-        case Both(parts) | Either(parts):
-            return any(map(_is_coarse, parts))
-
-
 # ---- how common something is -------------------------------------------------------------
-
-
-def _conjuncts(asked: Asked) -> list[Asked]:
-    """Return questions of which each takes in every candidate."""
-    match asked:
-        case Both(parts):
-            return [each for part in parts for each in _conjuncts(part)]
-        case Either((first, *others)) if isinstance(first, Both):
-            # "(a and b) or c" is "(a or c) and (b or c)".
-            return [Either((part, *others)) for part in _conjuncts(first)]
-        case _:
-            return [asked]
-
-
-def _joined(parts: list[Asked]) -> Asked:
-    return parts[0] if len(parts) == 1 else Both(tuple(parts))
 
 
 def _is_broad(asked: Asked, sample: list[tuple[str, ...]]) -> bool:

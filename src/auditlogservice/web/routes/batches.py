@@ -79,7 +79,7 @@ async def record_batch(request: Request, caller: Writer) -> Response:
             # In a thread: a large batch keeps a core busy for seconds, and others want answers.
             items = await asyncio.to_thread(_prepare, here.recorder, told, raw, media)
         record = record_together if atomic else record_each
-        result = _result(await record(here.recorder, items))
+        result = _result(caller.tenant, await record(here.recorder, items))
     if atomic and result["failed"]:
         return _refused(request, result)
     return Response(orjson.dumps(result), media_type=JSON)

@@ -12,11 +12,12 @@ from starlette.responses import Response
 from auditlogservice import canonical
 from auditlogservice.errors import StoreUnreachable, Unavailable
 from auditlogservice.events import MAX_AHEAD, MAX_EVENT_BYTES
+from auditlogservice.language import MAX_CONDITIONS, MAX_PATTERN, MAX_PATTERNS, MAX_WORDS
 from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.web.bodies import MAX_BATCH_BYTES, MAX_FORM_BYTES, MAX_USER_BYTES
 from auditlogservice.web.documents import JSON, answers, problems
 from auditlogservice.web.problems import PROBLEMS, answer
-from auditlogservice.web.questions import DEFAULT_LIMIT, MAX_LEAVES
+from auditlogservice.web.questions import DEFAULT_LIMIT
 from auditlogservice.web.routes.batches import MAX_BATCH_EVENTS
 from auditlogservice.web.services import services
 
@@ -104,6 +105,9 @@ async def read_limits() -> Response:
         "idempotency_key_characters": 255,
         "page_default": DEFAULT_LIMIT,
         "page_max": MAX_LIMIT,
-        "filter_conditions": MAX_LEAVES,
+        "filter_conditions": MAX_CONDITIONS,
+        "phrase_words": MAX_WORDS,
+        "pattern_characters": MAX_PATTERN,
+        "patterns_characters": MAX_PATTERNS,
     }
     return Response(orjson.dumps(limits), media_type=JSON)

@@ -20,11 +20,10 @@ from auditlogservice.web.documents import JSON, answers, body, parameter, proble
 from auditlogservice.web.patience import while_connected
 from auditlogservice.web.questions import (
     DEFAULT_LIMIT,
-    MAX_LEAVES,
     Parameters,
-    count_leaves,
     next_link,
     parse_question,
+    refuse_large,
     take_filter,
     take_page,
 )
@@ -126,9 +125,8 @@ async def search_events(request: Request, caller: Reader) -> Response:
     parameters.done()
     document = canonical.parse(await read_body(request, limit=MAX_SEARCH_BYTES))
     where = parse_document(document, now=page.now)
-    if count_leaves(where) > MAX_LEAVES:
-        parameters.refuse("", f"a question may have {MAX_LEAVES} conditions")
-        parameters.done()
+    refuse_large(parameters, where)
+    parameters.done()
     return await _page(request, caller, page.about(where), "/events/search", parameters)
 
 

@@ -1,0 +1,66 @@
+"""Which keys this node signs with: its own files, and what the nodes have agreed on.
+
+The first node of an empty store makes the first key. A node without a file signs nothing, and
+tells what the others have signed; to let it sign too, the folder with the keys is copied to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from auditlogservice.errors import UnsafeSetup
+from auditlogservice.runtime.keys import add_ledger_key, load_ledger_keys
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from auditlogservice.ledger.keyring import Keyring
+
+
+async def signing_seeds(data_dir: Path, keyring: Keyring) -> list[bytes]:
+    """Return the seeds of the keys that sign here, the newest first; none if nothing does.
+
+    Raises UnsafeSetup if there is a file whose key the nodes do not know: with it, this node
+    would sign what nobody can verify.
+    """
+    keys = load_ledger_keys(data_dir)
+    known = await keyring.keys()
+    if not keys and not known:
+        key, path = add_ledger_key(data_dir)
+        if await keyring.add(public_of(key), first=True):
+            return [key.private_bytes_raw()]
+        path.unlink()  # another node was first, just now: its key is the one
+        return []
+    if keys and not known:  # this node's log was moved to an empty store, or its store lost
+        for key in keys:
+            await keyring.add(public_of(key))
+        known = await keyring.keys()
+    retired = {key.public: key.retired is not None for key in known}
+    for key in keys:
+        if public_of(key) not in retired:
+            raise UnsafeSetup(
+                f"{data_dir / 'ledger-keys'} has a key that is not one of this log's: put the "
+                "right files there, or remove them and let other nodes sign; a new key is made "
+                "with `auditlogservice ledger rotate`"
+            )
+    signing = [key for key in keys if not retired[public_of(key)]]
+    return [key.private_bytes_raw() for key in reversed(signing)]
+
+
+async def rotate(data_dir: Path, keyring: Keyring) -> Path:
+    """Make a further key and let it sign beside the ones there are; return its file."""
+    key, path = add_ledger_key(data_dir)
+    try:
+        await keyring.add(public_of(key))
+    except BaseException:
+        path.unlink()
+        raise
+    return path
+
+
+def public_of(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
