@@ -184,13 +184,8 @@ class Audit:
             self._short.add(place // WIDTH)
         elif told != leaf:
             self._misfits.add(place // WIDTH)
-        try:
-            entry = parse_entry(raw or b"")
-        except MalformedInput as error:
-            if raw is None:
-                self._close(place, State.MISSING, "its entry is not there")
-            else:
-                self._close(place, State.ALTERED, str(error))
+        entry = self._entry(place, raw)
+        if entry is None:
             return
         if salt is None or payload is None:
             self._places.add(place, _open(salt, payload), _mark(entry.id, leaf))
@@ -202,6 +197,16 @@ class Audit:
             self.report.states[State.OK] += 1
             if _TOMBSTONE in payload:
                 self._bury(place, payload)
+
+    def _entry(self, place: int, raw: bytes | None) -> LogEntry | None:
+        if raw is None:
+            self._close(place, State.MISSING, "its entry is not there")
+            return None
+        try:
+            return parse_entry(raw)
+        except MalformedInput as error:
+            self._close(place, State.ALTERED, str(error))
+            return None
 
     def _close(self, place: int, state: State, detail: str) -> None:
         self._places.add(place, Open.JUDGED, _NO_MARK)

@@ -17,7 +17,7 @@ from auditlogservice.merkle import HASH_BYTES
 from auditlogservice.notes import Note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from auditlogservice.auditing.audit import Stretch
     from auditlogservice.notes import VerifierKey
@@ -57,21 +57,21 @@ class Source(Protocol):
 def audit(
     source: Source,
     *,
-    key: VerifierKey | None,
+    keys: Sequence[VerifierKey],
     since: Checkpoint | None = None,
     progress: Progress = lambda _done, _all: None,
 ) -> tuple[Report, bytes]:
     """Return the report, and the checkpoint's note that it speaks of.
 
-    Without a key the checkpoint is believed as it stands. Nothing is raised for what is wrong
-    with the log; only a source that cannot be read raises.
+    Any of the keys may have signed it; without one the checkpoint is believed as it stands.
+    Nothing is raised for what is wrong with the log; only a source that cannot be read raises.
     """
     report = Report()
     work = Audit(report)
     note = source.checkpoint()
-    checkpoint = _opened(note, key, report)
+    checkpoint = _opened(note, keys, report)
     end = source.size() if checkpoint is None else checkpoint.size
-    if key is None and end > (there := source.size()):
+    if not keys and end > (there := source.size()):
         # A size that nobody signed may be any number: so far nobody walks.
         _say_shrunk(report, end, there)
         end = there
@@ -81,12 +81,27 @@ def audit(
         work.expect(_landmark(checkpoint))
     _walk(source, work, end, progress)
     if checkpoint is not None and work.waits():
-        note, checkpoint = _go_on(source, work, note, checkpoint, key, progress)
+        note, checkpoint = _go_on(source, work, note, checkpoint, keys, progress)
     _end(source, work)
     report.origin = checkpoint.origin if checkpoint else ""
     report.size, report.root = work.size, work.root
     report.behind = max(0, source.size() - work.size)
     return report, note
+
+
+def read_checkpoint(note: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:
+    """Return the checkpoint that one of the keys signed.
+
+    Raises MalformedInput, or ProofInvalid if none of them did.
+    """
+    parsed = Note.parse(note)
+    flaws = []
+    for key in keys:
+        try:
+            return open_checkpoint(parsed, key)[0]
+        except ProofInvalid as error:
+            flaws.append(error)
+    raise flaws[0] if flaws else ProofInvalid("there is no key to verify this with")
 
 
 def _walk(source: Source, work: Audit, end: int, progress: Progress) -> None:
@@ -115,12 +130,12 @@ def _go_on(
     work: Audit,
     note: bytes,
     checkpoint: Checkpoint,
-    key: VerifierKey | None,
+    keys: Sequence[VerifierKey],
     progress: Progress,
 ) -> tuple[bytes, Checkpoint]:
     """Take in what was sealed meanwhile, if that holds; else stay with what there was."""
     later = source.checkpoint()
-    newer = _opened(later, key, Report())
+    newer = _opened(later, keys, Report())
     if newer is None or newer.size <= checkpoint.size:
         return note, checkpoint
     work.expect(_landmark(newer))
@@ -128,13 +143,12 @@ def _go_on(
     return later, newer
 
 
-def _opened(note: bytes, key: VerifierKey | None, report: Report) -> Checkpoint | None:
+def _opened(note: bytes, keys: Sequence[VerifierKey], report: Report) -> Checkpoint | None:
     """Return the checkpoint; None if it is not one to be believed, which is reported."""
-    if not note and key is None:
+    if not note and not keys:
         return None
     try:
-        parsed = Note.parse(note)
-        return open_checkpoint(parsed, key)[0] if key else Checkpoint.parse(parsed.text)
+        return read_checkpoint(note, keys) if keys else Checkpoint.parse(Note.parse(note).text)
     except (InputRefused, ProofInvalid) as error:
         detail = str(error) if note else "there is no checkpoint"
         report.add(Finding(Fault.CHECKPOINT, detail))

@@ -12,10 +12,11 @@ import orjson
 
 from auditlogservice.auditing.audit import Stretch
 from auditlogservice.auditing.findings import Fault, Finding
-from auditlogservice.entries import BUNDLE_ENTRIES, SALT_BYTES, parse_bundle
+from auditlogservice.entries import BUNDLE_ENTRIES, SALT_BYTES, commitment, parse_bundle
 from auditlogservice.errors import MalformedInput
-from auditlogservice.merkle import HASH_BYTES
-from auditlogservice.notes import from_base64
+from auditlogservice.events import EventId
+from auditlogservice.merkle import HASH_BYTES, leaf_hash
+from auditlogservice.notes import from_base64, to_base64
 from auditlogservice.tiles import Tile, entries_path, tile_path
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _TAIL = 40  # more bytes than the sequence of a record takes at its end
 _SEQUENCE = re.compile(rb',"sequence":(0|[1-9][0-9]{0,18})\}$')
+_HEAD = re.compile(rb'\{"_id":"([0-9a-f]{24})",')
+_MOMENT = re.compile(rb',"timestamp":"([^"]{27})"')
 _NOTHING = (-1, b"")
 
 
@@ -100,13 +103,16 @@ class Served:
             f"tile/{tile_path(Tile(0, number), width)}",
             openings_path(number),
         ])  # fmt: skip
-        return Stretch(
-            first,
-            _cut(_entries(entries), skipped, width),
-            leaves[skipped * HASH_BYTES : width * HASH_BYTES],
-            read_salts(salts, number)[skipped:width],
-            payloads,
-        )
+        leaves = leaves[skipped * HASH_BYTES : width * HASH_BYTES]
+        opened = read_salts(salts, number)[skipped:width]
+        found = _cut(_entries(entries), skipped, width)
+        if not entries:
+            # One record that is lost takes the entries of all its neighbours with it.
+            found = [
+                _rebuilt(leaves[place * HASH_BYTES :][:HASH_BYTES], salt, payload)
+                for place, (salt, payload) in enumerate(zip(opened, payloads, strict=True))
+            ]
+        return Stretch(first, found, leaves, opened, payloads)
 
     def _records(self, first: int, end: int) -> Iterator[tuple[int, bytes]]:
         """Yield places and payloads; what is out of order is a finding, and left out."""
@@ -146,6 +152,23 @@ def read_salts(raw: bytes, number: int) -> list[bytes | None]:
             return _cut([_salt(each) for each in salts], 0, BUNDLE_ENTRIES)
         case _:
             return [None] * BUNDLE_ENTRIES
+
+
+def _rebuilt(leaf: bytes, salt: bytes | None, payload: bytes | None) -> bytes | None:
+    """Return the entry of a record, made of its content; None if it is not that of the leaf.
+
+    A retention rule may have been in the entry, which no content tells: then this is not it.
+    """
+    if salt is None or payload is None or (told := _HEAD.match(payload)) is None:
+        return None
+    event_id = EventId(told[1].decode())
+    moment = _MOMENT.match(payload, payload.rfind(b',"timestamp":"'))
+    if moment is None:
+        return None
+    entry = b'{"c":"%b","exp":null,"id":"%b","t":"%b","ty":"event","v":1}' % (
+        to_base64(commitment(salt, event_id, payload)).encode(), told[1], moment[1],
+    )  # fmt: skip
+    return entry if leaf_hash(entry) == leaf else None
 
 
 def _salt(told: object) -> bytes | None:

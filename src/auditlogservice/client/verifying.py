@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NOT_FOUND = 404
+_UNPROVED = frozenset({"not-signed", "proof-invalid"})  # what the server itself is missing
 _PAGE = 1_000
 
 
@@ -66,7 +67,7 @@ class ServedLog:
         try:
             return self._wire.get(f"{self._prefix}/{path}").content
         except Refused as error:
-            if error.problem.status != _NOT_FOUND:
+            if error.problem.status != _NOT_FOUND and error.problem.code not in _UNPROVED:
                 raise
             return b""
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from auditlogservice.tiles import Tile
 
 
+MAX_CONTRADICTIONS = 1_000
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """The drafts of one request, all of one tenant. If `atomic`, all are kept or none."""
@@ -204,6 +207,15 @@ class LedgerStore(Protocol):
         ...
 
     async def published(self, tenant: str) -> Published | None: ...
+
+    async def examine(self) -> list[str]:
+        """Return a sentence for each thing in which the store contradicts itself, or breaks.
+
+        That is all which no tree can tell: the files' own structure, indexes that are not those
+        of the records, fields beside the payload, and where each log ends. There may be more
+        than MAX_CONTRADICTIONS, and no more are returned. Nothing is raised for what is damaged.
+        """
+        ...
 
     async def sizes(self) -> dict[str, int]:
         """Return `size` for each tenant that has records."""
