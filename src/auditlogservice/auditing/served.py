@@ -20,7 +20,7 @@ from auditlogservice.notes import from_base64, to_base64
 from auditlogservice.tiles import Tile, entries_path, tile_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _TAIL = 40  # more bytes than the sequence of a record takes at its end
 _SEQUENCE = re.compile(rb',"sequence":(0|[1-9][0-9]{0,18})\}$')
@@ -99,20 +99,30 @@ class Served:
         start = number * BUNDLE_ENTRIES
         width, skipped = stop - start, first - start
         entries, leaves, salts = self._files.get([
-            f"tile/{entries_path(number, width)}",
-            f"tile/{tile_path(Tile(0, number), width)}",
-            openings_path(number),
+            _entries_at(number, width), _leaves_at(number, width), openings_path(number),
         ])  # fmt: skip
+        whole = bool(entries)
+        if not (entries and leaves):
+            entries = entries or self._beginning(_entries_at, number, width)
+            leaves = leaves or self._beginning(_leaves_at, number, width)
+        found = _cut(_entries(entries), skipped, width)
         leaves = leaves[skipped * HASH_BYTES : width * HASH_BYTES]
         opened = read_salts(salts, number)[skipped:width]
-        found = _cut(_entries(entries), skipped, width)
-        if not entries:
-            # One record that is lost takes the entries of all its neighbours with it.
-            found = [
-                _rebuilt(leaves[place * HASH_BYTES :][:HASH_BYTES], salt, payload)
-                for place, (salt, payload) in enumerate(zip(opened, payloads, strict=True))
-            ]
+        if not whole:
+            found = _completed(found, leaves, opened, payloads)
         return Stretch(first, found, leaves, opened, payloads)
+
+    def _beginning(self, path_of: Callable[[int, int], str], number: int, width: int) -> bytes:
+        """Return the widest file that is there: one that lacks a place is not served at all."""
+        content, low, high = b"", 0, width
+        while high - low > 1:
+            middle = (low + high) // 2
+            (found,) = self._files.get([path_of(number, middle)])
+            if found:
+                content, low = found, middle
+            else:
+                high = middle
+        return content
 
     def _records(self, first: int, end: int) -> Iterator[tuple[int, bytes]]:
         """Yield places and payloads; what is out of order is a finding, and left out."""
@@ -128,6 +138,14 @@ class Served:
                 continue
             last = place
             yield place, raw[: raw.rindex(b",")] + b"}"
+
+
+def _entries_at(number: int, width: int) -> str:
+    return f"tile/{entries_path(number, width)}"
+
+
+def _leaves_at(number: int, width: int) -> str:
+    return f"tile/{tile_path(Tile(0, number), width)}"
 
 
 def _cut(found: list[bytes | None], first: int, end: int) -> list[bytes | None]:
@@ -152,6 +170,19 @@ def read_salts(raw: bytes, number: int) -> list[bytes | None]:
             return _cut([_salt(each) for each in salts], 0, BUNDLE_ENTRIES)
         case _:
             return [None] * BUNDLE_ENTRIES
+
+
+def _completed(
+    entries: Sequence[bytes | None],
+    leaves: bytes,
+    salts: Sequence[bytes | None],
+    payloads: Sequence[bytes | None],
+) -> list[bytes | None]:
+    """Return the entries with those that follow from the records, where a neighbour is lost."""
+    return [
+        entry or _rebuilt(leaves[place * HASH_BYTES : (place + 1) * HASH_BYTES], salt, payload)
+        for place, (entry, salt, payload) in enumerate(zip(entries, salts, payloads, strict=True))
+    ]
 
 
 def _rebuilt(leaf: bytes, salt: bytes | None, payload: bytes | None) -> bytes | None:
