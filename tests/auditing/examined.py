@@ -13,7 +13,7 @@ from auditlogservice.access import DEFAULT_TENANT
 from auditlogservice.auditing.proceeding import audit, read_checkpoint
 from auditlogservice.auditing.served import Served
 from auditlogservice.client import Client
-from auditlogservice.ledger.auditor import check_log
+from auditlogservice.ledger.auditor import check_store
 from auditlogservice.notes import VerifierKey
 from auditlogservice.runtime.wiring import open_store
 from running import EVENT, Api, running
@@ -77,12 +77,12 @@ class Stranger:
         transport = transport_of(api)
         return await asyncio.to_thread(work)
 
-    async def check(self, settings: Settings) -> tuple[Report, list[str]]:
-        """Do what `fsck` does, with the key."""
+    async def check(self, settings: Settings) -> tuple[Report, Report]:
+        """Do what `fsck` does, with the key; return what it says of the log, and of the store."""
         store = await open_store(settings)
         try:
-            report = await check_log(store.ledger, DEFAULT_TENANT, keys=self.keys)
-            return report, await store.ledger.examine()
+            reports, own = await check_store(store.ledger, keys=self.keys)
+            return reports[DEFAULT_TENANT], own
         finally:
             await store.close()
 

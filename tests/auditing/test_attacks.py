@@ -177,9 +177,9 @@ async def test_an_older_backup_has_shrunk(settings: Settings) -> None:
     assert of_all(outside.findings) == {Fault.SHRUNK: 1}
     assert not outside.holds
     # What is there is whole: only who has seen more can tell.
-    inside, contradictions = await stranger.check(settings)
+    inside, own = await stranger.check(settings)
     assert inside.holds
-    assert contradictions == []
+    assert own.findings == []
 
 
 async def test_an_old_checkpoint_that_is_told_again_has_shrunk(

@@ -12,12 +12,12 @@ import orjson
 
 from auditlogservice.auditing.audit import Stretch
 from auditlogservice.auditing.findings import Fault, Finding
-from auditlogservice.entries import BUNDLE_ENTRIES, SALT_BYTES, commitment, parse_bundle
+from auditlogservice.entries import SALT_BYTES, commitment
 from auditlogservice.errors import MalformedInput
 from auditlogservice.events import EventId
 from auditlogservice.merkle import HASH_BYTES, leaf_hash
 from auditlogservice.notes import from_base64, to_base64
-from auditlogservice.tiles import Tile, entries_path, tile_path
+from auditlogservice.tiles import WIDTH, Tile, entries_path, parse_bundle, tile_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -84,8 +84,8 @@ class Served:
         records = self._records(first, end)
         ahead = next(records, _NOTHING)
         while first < end:
-            number = first // BUNDLE_ENTRIES
-            stop = min(end, (number + 1) * BUNDLE_ENTRIES)
+            number = first // WIDTH
+            stop = min(end, (number + 1) * WIDTH)
             payloads: list[bytes | None] = [None] * (stop - first)
             while first <= ahead[0] < stop:
                 payloads[ahead[0] - first] = ahead[1]
@@ -96,7 +96,7 @@ class Served:
     def _stretch(
         self, number: int, first: int, stop: int, payloads: list[bytes | None]
     ) -> Stretch:
-        start = number * BUNDLE_ENTRIES
+        start = number * WIDTH
         width, skipped = stop - start, first - start
         entries, leaves, salts = self._files.get([
             _entries_at(number, width), _leaves_at(number, width), openings_path(number),
@@ -166,10 +166,10 @@ def read_salts(raw: bytes, number: int) -> list[bytes | None]:
     except orjson.JSONDecodeError:
         told = None
     match told:
-        case {"first": int(first), "salts": list(salts)} if first == number * BUNDLE_ENTRIES:
-            return _cut([_salt(each) for each in salts], 0, BUNDLE_ENTRIES)
+        case {"first": int(first), "salts": list(salts)} if first == number * WIDTH:
+            return _cut([_salt(each) for each in salts], 0, WIDTH)
         case _:
-            return [None] * BUNDLE_ENTRIES
+            return [None] * WIDTH
 
 
 def _completed(

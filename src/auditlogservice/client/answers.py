@@ -170,7 +170,7 @@ def read_token(raw: bytes) -> Token:
 
 
 def read_proof(raw: bytes) -> Proof:
-    value = _object(parse(raw))
+    value = as_object(parse(raw))
     entry, proof = _words(value, "entry").encode(), _words(value, "proof").encode()
     if not (entry and proof):
         raise MalformedInput("there is no proof in it")

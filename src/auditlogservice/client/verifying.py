@@ -14,7 +14,7 @@ import httpx2
 from auditlogservice.auditing.served import openings_path, place_of, read_salts
 from auditlogservice.client.answers import split_array
 from auditlogservice.client.failures import Refused
-from auditlogservice.entries import BUNDLE_ENTRIES
+from auditlogservice.tiles import WIDTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NOT_FOUND = 404
-_UNPROVED = frozenset({"not-signed", "proof-invalid"})  # what the server itself is missing
+_UNPROVED = frozenset({"not-signed", "ledger-damaged"})  # what the server itself is missing
 _PAGE = 1_000
 
 
@@ -57,7 +57,7 @@ class ServedLog:
         return (place_of(newest[0]) or 0) + 1 if newest else 0
 
     def has_content(self, place: int) -> bool:
-        number, within = divmod(place, BUNDLE_ENTRIES)
+        number, within = divmod(place, WIDTH)
         (salts,) = self.get([openings_path(number)])
         found, _ = self._page("/events/feed", after=place - 1, limit=1)
         is_there = bool(found) and place_of(found[0]) == place

@@ -9,9 +9,8 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from auditlogservice.auditing.audit import Stretch
-from auditlogservice.auditing.findings import Fault, Finding
+from auditlogservice.auditing.findings import Fault, Finding, Report
 from auditlogservice.auditing.proceeding import audit
-from auditlogservice.entries import BUNDLE_ENTRIES
 from auditlogservice.errors import Unavailable
 from auditlogservice.merkle import HASH_BYTES
 from auditlogservice.tiles import WIDTH, Tile
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
     from typing import Any
 
-    from auditlogservice.auditing.findings import Report
     from auditlogservice.auditing.proceeding import Progress
     from auditlogservice.notes import VerifierKey
     from auditlogservice.store.port import LedgerStore, Opening
@@ -44,6 +42,32 @@ async def check_log(
     return report
 
 
+async def check_store(
+    store: LedgerStore,
+    *,
+    keys: Sequence[VerifierKey] = (),
+    progress: Progress = lambda _done, _all: None,
+) -> tuple[dict[str, Report], Report]:
+    """Return a report on each log, those of the keys among them, and one on the store itself."""
+    own = Report(origin="the store")
+    reports: dict[str, Report] = {}
+    try:
+        there = await store.sizes()
+    except _DAMAGED as error:
+        own.add(Finding(Fault.STORE, f"the logs cannot be listed: {error}"))
+        there = {}
+    signed = {key.name.rpartition("/")[2]: key.name for key in keys}
+    for tenant in sorted(there.keys() | signed.keys()):
+        fitting = [key for key in keys if key.name == signed.get(tenant)]
+        try:
+            reports[tenant] = await check_log(store, tenant, keys=fitting, progress=progress)
+        except _DAMAGED as error:
+            own.add(Finding(Fault.STORE, f"the log of {tenant} cannot be read: {error}"))
+    for sentence in await store.examine():
+        own.add(Finding(Fault.STORE, sentence))
+    return reports, own
+
+
 class StoredLog:
     """Keeps the contract of `auditing.proceeding.Source`. Not to be used in the loop's thread."""
 
@@ -62,7 +86,7 @@ class StoredLog:
 
     def stretches(self, first: int, end: int) -> Iterator[Stretch]:
         while first < end:
-            stop = min(end, (first // BUNDLE_ENTRIES + 1) * BUNDLE_ENTRIES)
+            stop = min(end, (first // WIDTH + 1) * WIDTH)
             found: dict[int, Opening] = {one.sequence: one for one in self._openings(first, stop)}
             leaf = self.tile(Tile(0, first // WIDTH), WIDTH)
             there = [found.get(place) for place in range(first, stop)]

@@ -7,8 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from auditlogservice.checkpoints import Checkpoint
+from auditlogservice.errors import InputRefused
+from auditlogservice.notes import Note
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from auditlogservice.events import Erasure, Record
+    from auditlogservice.store.port import Published
 
 
 def flaw_of_record(record: Record, fingerprint: bytes) -> str | None:
@@ -31,3 +38,18 @@ def flaw_of_erasure(erasure: Erasure, tombstone: Record | None) -> str | None:
             return None
         case _:
             return f"record {erasure.id} and its tombstone say different things"
+
+
+def flaws_of_checkpoint(tenant: str, published: Published, end: int) -> Iterator[str]:
+    """Say what is wrong with a checkpoint, of a log that has `end` records; not who signed it."""
+    try:
+        checkpoint = Checkpoint.parse(Note.parse(published.note).text)
+    except InputRefused as error:
+        yield f"the checkpoint of {tenant} is none: {error}"
+        return
+    if checkpoint.size != published.size:
+        yield f"the checkpoint of {tenant} is kept as one of another size"
+    if checkpoint.origin.rpartition("/")[2] != tenant:
+        yield f"the checkpoint of {tenant} is that of {checkpoint.origin}"
+    if checkpoint.size > end:
+        yield f"the log of {tenant} should have {checkpoint.size} records, and has {end}"

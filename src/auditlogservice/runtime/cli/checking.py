@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditlogservice.auditing.findings import Fault, Finding, Report
-from auditlogservice.ledger.auditor import check_log
+from auditlogservice.ledger.auditor import check_store
 from auditlogservice.runtime.cli.users import DataDirOption, JsonOption, StoreOption
 from auditlogservice.runtime.cli.verifying import print_report, progress, read_keys
 from auditlogservice.runtime.settings import load_settings
 from auditlogservice.runtime.wiring import open_store, require_store
 
 if TYPE_CHECKING:
+    from auditlogservice.auditing.findings import Report
     from auditlogservice.auditing.proceeding import Progress
     from auditlogservice.notes import VerifierKey
     from auditlogservice.runtime.settings import Settings
@@ -61,16 +61,8 @@ def fsck(
 async def _check(
     settings: Settings, keys: list[VerifierKey], say: Progress
 ) -> tuple[dict[str, Report], Report]:
-    """Return a report on each tenant's log, and one on the store itself."""
     opened = await open_store(settings)
-    own = Report(origin="the store")
     try:
-        reports = {}
-        for tenant in sorted(await opened.ledger.sizes()):
-            fitting = [key for key in keys if key.name.endswith(f"/ledger/{tenant}")]
-            reports[tenant] = await check_log(opened.ledger, tenant, keys=fitting, progress=say)
-        for sentence in await opened.ledger.examine():
-            own.add(Finding(Fault.STORE, sentence))
+        return await check_store(opened.ledger, keys=keys, progress=say)
     finally:
         await opened.close()
-    return reports, own

@@ -11,10 +11,10 @@ from bson import ObjectId
 from pymongo import ASCENDING
 
 from auditlogservice.events import tombstone_id
-from auditlogservice.store.comparing import flaw_of_erasure, flaw_of_record
+from auditlogservice.store.comparing import flaw_of_erasure, flaw_of_record, flaws_of_checkpoint
 from auditlogservice.store.mongodb.documents import erasure_of, record_of
-from auditlogservice.store.mongodb.schema import BY_SEQUENCE, EVENTS, LOGS
-from auditlogservice.store.port import MAX_CONTRADICTIONS
+from auditlogservice.store.mongodb.schema import BY_SEQUENCE, CHECKPOINTS, EVENTS, LOGS
+from auditlogservice.store.port import MAX_CONTRADICTIONS, Published
 from auditlogservice.terms import terms_of
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ async def _all(database: AsyncDatabase[Document]) -> AsyncIterator[str]:
     for tenant in await database[EVENTS].distinct("t"):
         if tenant not in tenants:
             yield f"the log of {tenant} has records and no end"
+    async for kept in database[CHECKPOINTS].find({}):
+        log = await database[LOGS].find_one({"_id": kept["_id"]}) or {}
+        published = Published(int(kept["size"]), bytes(kept["note"]))
+        for flaw in flaws_of_checkpoint(kept["_id"], published, int(log.get("n", 0))):
+            yield flaw
 
 
 async def _log(database: AsyncDatabase[Document], log: Document) -> AsyncIterator[str]:

@@ -11,7 +11,8 @@ import apsw
 import orjson
 
 from auditlogservice.events import Erasure, EventId, Record, Sequence, tombstone_id
-from auditlogservice.store.comparing import flaw_of_erasure, flaw_of_record
+from auditlogservice.store.comparing import flaw_of_erasure, flaw_of_record, flaws_of_checkpoint
+from auditlogservice.store.port import Published
 from auditlogservice.store.sqlite.database import migrate
 from auditlogservice.store.sqlite.schema import MIGRATIONS
 from auditlogservice.store.sqlite.searching import word
@@ -30,6 +31,7 @@ def contradictions(connection: apsw.Connection) -> Iterator[str]:
         ("the file", _structure),
         ("the schema", _schema),
         ("the logs", _heads),
+        ("the checkpoints", _checkpoints),
         ("the records", _records),
         ("the index of terms", _terms),
     )
@@ -80,6 +82,15 @@ def _heads(connection: apsw.Connection) -> Iterator[str]:
             yield f"the log of {name} has another last timestamp than its records"
         elif not count and size:
             yield f"the log of {name} should have {size} records, and has none"
+
+
+def _checkpoints(connection: apsw.Connection) -> Iterator[str]:
+    rows = connection.execute(
+        "SELECT tenant, size, note, next_sequence FROM checkpoints LEFT JOIN tenants"
+        " ON name = tenant"
+    )
+    for tenant, size, note, end in rows:
+        yield from flaws_of_checkpoint(tenant, Published(size, note), end or 0)
 
 
 def _records(connection: apsw.Connection) -> Iterator[str]:
