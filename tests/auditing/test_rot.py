@@ -12,7 +12,7 @@ import pytest
 from examined import Stranger, erase, filled, node
 
 from auditlogservice.access import DEFAULT_TENANT
-from auditlogservice.errors import AuditLogError, UnsafeSetup
+from auditlogservice.errors import UnsafeSetup
 from auditlogservice.events import EventId
 from auditlogservice.language import parse_text
 from auditlogservice.ledger.auditor import check_store
@@ -93,8 +93,8 @@ def questions(store: SqliteStore, ids: list[str]) -> list[Awaitable[Any]]:
 async def told(answer: Awaitable[Any]) -> Any:
     try:
         return await answer
-    except (AuditLogError, ValueError, TypeError, OverflowError, KeyError) as error:
-        return type(error)  # an answer too, and another one than before
+    except Exception as error:  # noqa: BLE001 - an answer too, and another one than before
+        return type(error)
 
 
 @pytest.fixture(scope="module")

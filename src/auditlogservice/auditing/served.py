@@ -20,7 +20,7 @@ from auditlogservice.notes import from_base64, to_base64
 from auditlogservice.tiles import WIDTH, Tile, entries_path, parse_bundle, tile_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _TAIL = 40  # more bytes than the sequence of a record takes at its end
 _SEQUENCE = re.compile(rb',"sequence":(0|[1-9][0-9]{0,18})\}$')
@@ -34,6 +34,10 @@ class Files(Protocol):
 
     def get(self, paths: Sequence[str]) -> list[bytes]:
         """Return what is at each path; nothing for what is not there."""
+        ...
+
+    def each(self, groups: Iterable[Sequence[str]]) -> Iterator[list[bytes]]:
+        """Yield what `get` returns for each group; what comes next may be fetched ahead."""
         ...
 
     def records(self, first: int, end: int) -> Iterator[bytes]:
@@ -83,24 +87,23 @@ class Served:
     def stretches(self, first: int, end: int) -> Iterator[Stretch]:
         records = self._records(first, end)
         ahead = next(records, _NOTHING)
-        while first < end:
-            number = first // WIDTH
-            stop = min(end, (number + 1) * WIDTH)
-            payloads: list[bytes | None] = [None] * (stop - first)
-            while first <= ahead[0] < stop:
-                payloads[ahead[0] - first] = ahead[1]
+        for span, files in zip(
+            _spans(first, end),
+            self._files.each(map(_paths, _spans(first, end))),
+            strict=True,
+        ):
+            payloads: list[bytes | None] = [None] * (span.stop - span.start)
+            while ahead[0] in span:
+                payloads[ahead[0] - span.start] = ahead[1]
                 ahead = next(records, _NOTHING)
-            yield self._stretch(number, first, stop, payloads)
-            first = stop
+            yield self._stretch(span, files, payloads)
 
     def _stretch(
-        self, number: int, first: int, stop: int, payloads: list[bytes | None]
+        self, span: range, files: Sequence[bytes], payloads: list[bytes | None]
     ) -> Stretch:
-        start = number * WIDTH
-        width, skipped = stop - start, first - start
-        entries, leaves, salts = self._files.get([
-            _entries_at(number, width), _leaves_at(number, width), openings_path(number),
-        ])  # fmt: skip
+        number, skipped = divmod(span.start, WIDTH)
+        width = skipped + len(span)
+        entries, leaves, salts = files
         whole = bool(entries)
         if not (entries and leaves):
             entries = entries or self._beginning(_entries_at, number, width)
@@ -110,7 +113,7 @@ class Served:
         opened = read_salts(salts, number)[skipped:width]
         if not whole:
             found = _completed(found, leaves, opened, payloads)
-        return Stretch(first, found, leaves, opened, payloads)
+        return Stretch(span.start, found, leaves, opened, payloads)
 
     def _beginning(self, path_of: Callable[[int, int], str], number: int, width: int) -> bytes:
         """Return the widest file that is there: one that lacks a place is not served at all."""
@@ -138,6 +141,20 @@ class Served:
                 continue
             last = place
             yield place, raw[: raw.rindex(b",")] + b"}"
+
+
+def _spans(first: int, end: int) -> Iterator[range]:
+    """Yield the places of each stretch: they end where a tile of level 0 does."""
+    while first < end:
+        span = range(first, min(end, (first // WIDTH + 1) * WIDTH))
+        yield span
+        first = span.stop
+
+
+def _paths(span: range) -> list[str]:
+    number, skipped = divmod(span.start, WIDTH)
+    width = skipped + len(span)
+    return [_entries_at(number, width), _leaves_at(number, width), openings_path(number)]
 
 
 def _entries_at(number: int, width: int) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from itertools import tee
 from typing import TYPE_CHECKING
 
 from auditlogservice.auditing.served import place_of
 from auditlogservice.errors import MalformedInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import Self
 
@@ -60,12 +61,14 @@ class BundleWriter:
 
     def get(self, paths: Sequence[str]) -> list[bytes]:
         contents = self._files.get(paths)
-        for path, content in zip(paths, contents, strict=True):
-            if content and path.startswith("tile/"):
-                self._write(path, content)
-            elif content:
-                self._hold(path, content)
+        self._take(paths, contents)
         return contents
+
+    def each(self, groups: Iterable[Sequence[str]]) -> Iterator[list[bytes]]:
+        asked, again = tee(groups)
+        for contents, paths in zip(self._files.each(asked), again, strict=True):
+            self._take(paths, contents)
+            yield contents
 
     def records(self, first: int, end: int) -> Iterator[bytes]:
         lines: list[bytes] = []
@@ -87,6 +90,13 @@ class BundleWriter:
         if lines:
             name = f"{_RECORDS}{place_of(lines[0]) or 0:020}.ndjson"
             self._write(name, b"".join(line + b"\n" for line in lines))
+
+    def _take(self, paths: Sequence[str], contents: Sequence[bytes]) -> None:
+        for path, content in zip(paths, contents, strict=True):
+            if content and path.startswith("tile/"):
+                self._write(path, content)
+            elif content:
+                self._hold(path, content)
 
     def _hold(self, path: str, content: bytes) -> None:
         """Keep the checkpoint and the salts that were read last; a second reading counts."""
@@ -121,6 +131,9 @@ class Bundle:
 
     def get(self, paths: Sequence[str]) -> list[bytes]:
         return [self._read(path) for path in paths]
+
+    def each(self, groups: Iterable[Sequence[str]]) -> Iterator[list[bytes]]:
+        return map(self.get, groups)
 
     def records(self, first: int, end: int) -> Iterator[bytes]:
         for name in sorted(name for name in self._names if name.startswith(_RECORDS)):

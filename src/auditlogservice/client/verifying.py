@@ -5,6 +5,7 @@ Threads only wait for the server here; what it answers is judged elsewhere.
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
@@ -17,7 +18,8 @@ from auditlogservice.client.failures import Refused
 from auditlogservice.tiles import WIDTH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from concurrent.futures import Future
     from typing import Self
 
     from auditlogservice.client.wire import Wire
@@ -27,6 +29,7 @@ T = TypeVar("T")
 _NOT_FOUND = 404
 _UNPROVED = frozenset({"not-signed", "ledger-damaged"})  # what the server itself is missing
 _PAGE = 1_000
+_AHEAD = 3  # groups of files that are asked for before they are needed
 
 
 class ServedLog:
@@ -35,7 +38,7 @@ class ServedLog:
     def __init__(self, wire: Wire, tenant: str) -> None:
         self._wire = wire
         self._prefix = f"/ledger/{quote(tenant, safe='')}"
-        self._threads = ThreadPoolExecutor(4, thread_name_prefix="verify")
+        self._threads = ThreadPoolExecutor(_AHEAD + 1, thread_name_prefix="verify")
 
     def __enter__(self) -> Self:
         return self
@@ -44,7 +47,16 @@ class ServedLog:
         self._threads.shutdown(cancel_futures=True)
 
     def get(self, paths: Sequence[str]) -> list[bytes]:
-        return list(self._threads.map(self._get, paths))
+        return [self._get(path) for path in paths]
+
+    def each(self, groups: Iterable[Sequence[str]]) -> Iterator[list[bytes]]:
+        coming: deque[Future[list[bytes]]] = deque()
+        for paths in groups:
+            coming.append(self._threads.submit(self.get, paths))
+            if len(coming) > _AHEAD:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
     def records(self, first: int, end: int) -> Iterator[bytes]:
         for page in _ahead(self._pages(first - 1), self._threads):
