@@ -18,7 +18,7 @@ from auditlogservice.runtime.cli.app import app
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from click.testing import Result
+    from typer.testing import Result
 
     from auditlogservice.runtime.settings import Settings
     from running import Api
