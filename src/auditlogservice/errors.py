@@ -239,10 +239,10 @@ class Unavailable(AuditLogError):
 
 
 class Overloaded(Unavailable):
-    """More is waiting to be written than the queue may hold. Nothing of this was kept."""
+    """More of this is asked for than is done at once. Nothing of it was kept, or begun."""
 
     def __init__(self) -> None:
-        super().__init__("too much is waiting to be written; this was not accepted")
+        super().__init__("too much of this is waiting or under way; this was not accepted")
 
 
 class StoreUnreachable(Unavailable):

@@ -9,12 +9,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
-from asking import append, erase, keep, page, where, whole_log
+from asking import append, either, erase, keep, page, where, whole_log
 
 from auditlogservice.access import Scope, User
 from auditlogservice.errors import QueryTimeout, UserExists, UserNotFound
 from auditlogservice.events import Erasure, EventId, Record
-from auditlogservice.filters import EVERYTHING, Contains, Filter, Like, Not, any_of
+from auditlogservice.filters import EVERYTHING, Contains, Filter, Like, Not, all_of, any_of
+from auditlogservice.store.mongodb import paging
 from auditlogservice.store.port import (
     Appended,
     KeyConflict,
@@ -29,6 +30,7 @@ from auditlogservice.times import format_utc
 from strategies import NOON, draft, told
 
 if TYPE_CHECKING:
+    from auditlogservice.store.port import Order
     from conftest import Store
 
 SECOND = timedelta(seconds=1)
@@ -319,6 +321,55 @@ async def test_a_page_is_full_unless_there_are_no_more(store: Store, order: str)
 async def test_a_page_may_hold_more_than_a_store_reads_at_once(store: Store) -> None:
     await keep(store.events, *(draft() for _ in range(1_200)))
     assert [r.sequence for r in await page(store.events, limit=1_100)] == list(range(1_100))
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        EVERYTHING,
+        where(event_type="auth.login"),
+        either("name", *(f"n{number}" for number in range(100))),
+        Like("name", "n*"),
+        any_of(Like("name", "n1*"), Like("user_id", "al*")),
+        Contains("detail", "xx"),
+    ],
+    ids=["all", "term", "terms", "prefix", "prefixes", "scan"],
+)
+async def test_a_page_ends_with_the_record_that_brings_it_to_its_bytes(
+    store: Store, asked: Filter, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Small enough for MongoDB to go along its index, and to read each part of it in pieces.
+    monkeypatch.setattr(paging, "_WINDOW", 5)
+    monkeypatch.setattr(paging, "_CHUNK_BYTES", 7_000)
+    sent = [draft(told(f"n{number}", detail="x" * 3_000)) for number in range(20)]
+    records = await keep(store.events, *sent)
+    met: list[Record] = []
+    beyond = None
+    while more := await page(
+        store.events, asked, order=order, beyond=beyond, limit=10, most_bytes=9_001
+    ):
+        met += more
+        beyond = more[-1].sequence
+        assert len(more) == 3 or beyond == (19 if order == "oldest" else 0)
+    assert met == (records if order == "oldest" else records[::-1])
+
+
+async def test_a_store_passes_over_large_records_that_do_not_match(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it looks at on the way is bounded in bytes, and that ends no page."""
+    monkeypatch.setattr(paging, "_CHUNK_BYTES", 5_000)
+    await keep(
+        store.events,
+        *(
+            draft(told("Rare" if number in {3, 40, 59} else "rare", detail="x" * 3_000))
+            for number in range(60)
+        ),
+    )
+    for asked in (where(name="Rare"), all_of(where(name="Rare"), Like("event_type", "a*"))):
+        found = await page(store.events, asked)
+        assert [record.sequence for record in found] == [3, 40, 59]
 
 
 # ---- where a log ends, and where a moment lies in it ----------------------------------

@@ -42,7 +42,7 @@ from auditlogservice.store.mongodb.connection import check_topology, check_versi
 from auditlogservice.store.mongodb.schema import INDEXES
 from auditlogservice.store.port import Appended, Replayed, Submission
 from auditlogservice.times import format_utc
-from mongod import Mongod, ReplicaSet
+from mongod import Mongod, ReplicaSet, pausing, queries
 from strategies import NOON, draft, told
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from auditlogservice.store.mongodb import MongoStore
+    from auditlogservice.store.port import Order
 
 Client = MongoClient[dict[str, Any]]
 
@@ -409,6 +410,35 @@ async def test_a_page_reads_little_more_than_it_gives(
         assert plan["executionStats"]["totalDocsExamined"] <= keys
 
 
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+@pytest.mark.parametrize(
+    "asked",
+    [EVERYTHING, where(event_type="type 1"), either("event_type", "type 1", "type 2")],
+    ids=["all", "one", "either"],
+)
+async def test_a_page_deep_in_the_log_costs_what_the_first_one_costs(
+    overheard: tuple[MongoStore, Overheard],
+    database: pymongo.database.Database[dict[str, Any]],
+    asked: Filter,
+    order: Order,
+) -> None:
+    store, ear = overheard
+    costs = list[tuple[int, int]]()
+    for beyond in (None, 360 if order == "oldest" else 40):
+        ear.finds.clear()
+        assert len(await page(store.events, asked, order=order, beyond=beyond, limit=10)) == 10
+        figures = [plan["executionStats"] for plan in plans(database, ear.finds)]
+        costs.append(
+            (
+                sum(each["totalDocsExamined"] for each in figures),
+                sum(each["totalKeysExamined"] for each in figures),
+            )
+        )
+    first, deep = costs
+    assert deep[0] == first[0] == 10
+    assert deep[1] <= first[1] + 2  # where to begin is one more key, or two
+
+
 COARSE = {
     "prefix": Like("actor.id", "u39*"),
     "number": Compare("event_data.n", "gte", "390"),
@@ -488,19 +518,15 @@ async def test_a_cancelled_question_ends_on_the_server_within_a_second(
 ) -> None:
     await keep(store.events, draft())
 
-    def running() -> list[Any]:
-        operations = mongo.admin.aggregate([{"$currentOp": {}}])
-        return [one for one in operations if one.get("ns", "").endswith(".events")]
-
     with pausing(mongo):
         task = asyncio.ensure_future(page(store.events, where(event_type="auth.login")))
-        while not running():  # noqa: ASYNC110 - it is the server that is waited for
+        while not queries(mongo):  # noqa: ASYNC110 - it is the server that is waited for
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         async with asyncio.timeout(1):
-            while running():  # noqa: ASYNC110 - as above
+            while queries(mongo):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
     assert len(await page(store.events)) == 1
 
@@ -515,17 +541,6 @@ async def test_a_server_that_takes_too_long_is_told_apart_from_one_that_does_not
     with silent, pytest.raises(StoreUnreachable):
         await page(store.events, where(event_type="auth.login"), seconds=0.1)
     assert len(await page(store.events)) == 1
-
-
-@contextmanager
-def pausing(mongo: Client) -> Iterator[None]:
-    """Let the server stop in the middle of every query, until that is interrupted."""
-    point = {"configureFailPoint": "waitInFindBeforeMakingBatch"}
-    mongo.admin.command({**point, "mode": "alwaysOn", "data": {"shouldCheckForInterrupt": True}})
-    try:
-        yield
-    finally:
-        mongo.admin.command({**point, "mode": "off"})
 
 
 # ---- what is asked of the server for each write and each read ---------------------------------

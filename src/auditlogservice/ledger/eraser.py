@@ -37,7 +37,7 @@ class Eraser:
         *,
         clock: Clock,
         entropy: Entropy,
-        on_commit: Callable[[], None],
+        on_commit: Callable[[set[str]], None],
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -77,7 +77,7 @@ class Eraser:
             for record, leaf in zip(records, leaves, strict=True)
         ]
         fates = await self._store.erase(tenant, burials)
-        self._on_commit()
+        self._on_commit({tenant})
         return fates
 
     async def _leaf(self, tenant: str, record: Record) -> bytes:

@@ -59,7 +59,7 @@ class Recorder:
         clock: Clock,
         entropy: Entropy,
         gauge: RecorderGauge,
-        on_commit: Callable[[], None],
+        on_commit: Callable[[set[str]], None],
         kept_for: Callable[[str, str], timedelta | None],
         max_queued_events: int,
         max_queued_bytes: int,
@@ -82,10 +82,6 @@ class Recorder:
     def is_full(self) -> bool:
         """Whether a single event would be refused now."""
         return not self._fits(1, 0)
-
-    @property
-    def is_closing(self) -> bool:
-        return self._closing
 
     def draft(
         self, event: Event, principal: Principal, *, key: str | None, index: int = 0
@@ -185,7 +181,7 @@ class Recorder:
         else:
             events = sum(waiting.events for waiting in group)
             self._gauge.committed(events=events, seconds=loop.time() - start)
-            self._on_commit()
+            self._on_commit({draft.tenant for each in group for draft in each.submission.drafts})
             for waiting, outcome in answers:
                 # A caller who hung up has cancelled its future; the record is kept all the same.
                 if not waiting.done.done():

@@ -37,6 +37,8 @@ from auditlogservice.runtime.signals import on_stop_signal, stop_with_parent
 from auditlogservice.runtime.signing import signing_seeds
 from auditlogservice.web.app import create_app
 from auditlogservice.web.bodies import BatchRoom
+from auditlogservice.web.places import Places
+from auditlogservice.web.routes.exports import MAX_EXPORTS
 from auditlogservice.web.services import Services
 
 if TYPE_CHECKING:
@@ -167,6 +169,7 @@ async def open_services(
                 on_commit=follower.nudge,
             ),
             exporter=Exporter(store.events),
+            exports=Places(MAX_EXPORTS),
             follower=follower,
             keyring=keyring,
             metrics=metrics,

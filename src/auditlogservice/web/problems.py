@@ -133,7 +133,7 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
         503, "unavailable", "Not now", "Nothing was kept. Try again after `Retry-After` seconds."
     ),
     errors.Overloaded: _P(
-        503, "overloaded", "More comes in than can be written",
+        503, "overloaded", "More is asked for than is done at once",
         "Nothing of this request was kept. Try again after `Retry-After` seconds.",
     ),
     errors.StoreUnreachable: _P(

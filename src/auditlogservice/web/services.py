@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.statistics import Statistics
     from auditlogservice.ledger.tokens import Tokens
     from auditlogservice.web.bodies import BatchRoom
+    from auditlogservice.web.places import Places
 
 
 class Metrics(Protocol):
@@ -42,6 +43,7 @@ class Services:
     clock: Clock
     eraser: Eraser
     exporter: Exporter
+    exports: Places
     follower: Follower
     keyring: Keyring
     metrics: Metrics

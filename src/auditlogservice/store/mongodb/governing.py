@@ -10,8 +10,8 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from auditlogservice.store.mongodb.connection import DURABLE
+from auditlogservice.store.mongodb.deadline import Deadline
 from auditlogservice.store.mongodb.failures import reading, writing
-from auditlogservice.store.mongodb.patience import Patience
 from auditlogservice.store.mongodb.schema import DOCUMENTS, LOGS
 from auditlogservice.store.port import Document
 
@@ -29,7 +29,7 @@ class MongoDocumentStore:
         self._timeout = timeout
 
     async def put(self, document: Document) -> bool:
-        with writing(), Patience(self._timeout).limit():
+        with writing(), Deadline(self._timeout).limit():
             if document.version > 1:
                 changed = await self._documents.update_one(
                     {"_id": _name(document), "version": document.version - 1},
@@ -67,18 +67,18 @@ class MongoDocumentStore:
         )
 
     async def get(self, kind: str, tenant: str, document_id: str) -> Document | None:
-        with reading(), Patience(self._timeout).limit():
+        with reading(), Deadline(self._timeout).limit():
             found = await self._documents.find_one({"_id": f"{kind}/{tenant}/{document_id}"})
         return _document(found) if found else None
 
     async def all(self, kind: str, tenant: str | None = None) -> list[Document]:
         asked = {"kind": kind} if tenant is None else {"kind": kind, "tenant": tenant}
-        with reading(), Patience(self._timeout).limit():
+        with reading(), Deadline(self._timeout).limit():
             found = self._documents.find(asked, sort=[("_id", ASCENDING)])
             return [_document(one) async for one in found]
 
     async def remove(self, kind: str, tenant: str, document_id: str) -> bool:
-        with writing(), Patience(self._timeout).limit():
+        with writing(), Deadline(self._timeout).limit():
             done = await self._documents.delete_one({"_id": f"{kind}/{tenant}/{document_id}"})
         return done.deleted_count > 0
 

@@ -9,10 +9,10 @@ from bson import Binary, Int64
 from pymongo import ASCENDING
 from pymongo.errors import DuplicateKeyError
 
+from auditlogservice.store.mongodb.deadline import Deadline
 from auditlogservice.store.mongodb.documents import growing_of, name_of_tile, opening_of
 from auditlogservice.store.mongodb.examining import contradictions
 from auditlogservice.store.mongodb.failures import reading, writing
-from auditlogservice.store.mongodb.patience import Patience
 from auditlogservice.store.mongodb.schema import BY_SEQUENCE, CHECKPOINTS, EVENTS, LOGS, TILES
 from auditlogservice.store.port import Published
 
@@ -41,7 +41,7 @@ class MongoLedgerStore:
         self._timeout = timeout
 
     async def size(self, tenant: str) -> int:
-        with reading(), Patience(self._timeout).limit():
+        with reading(), Deadline(self._timeout).limit():
             log = await self._logs.find_one({"_id": tenant}, {"n": True})
         return int(log["n"]) if log else 0
 
@@ -51,7 +51,7 @@ class MongoLedgerStore:
         In this order no tile is missed that becomes full in between.
         """
         names = {name_of_tile(tenant, tile): tile for tile in wanted}
-        with reading(), Patience(self._timeout).limit():
+        with reading(), Deadline(self._timeout).limit():
             log = await self._logs.find_one({"_id": tenant})
             growing = growing_of(log) if log else {}
             found = {tile: growing[tile] for tile in names.values() if tile in growing}
@@ -59,7 +59,7 @@ class MongoLedgerStore:
             return found | {names[one["_id"]]: bytes(one["h"]) async for one in full}
 
     async def openings(self, tenant: str, first: int, end: int, *, content: bool) -> list[Opening]:
-        with reading(), Patience(self._timeout).limit():
+        with reading(), Deadline(self._timeout).limit():
             found = self._events.find(
                 {"t": tenant, "s": {"$gte": Int64(first), "$lt": Int64(end)}},
                 _OPENING if content else _ENTRY,
@@ -71,13 +71,13 @@ class MongoLedgerStore:
     async def publish(self, tenant: str, checkpoint: Published) -> None:
         new = {"size": Int64(checkpoint.size), "note": Binary(checkpoint.note)}
         # Where one of a larger tree is there, the insert is refused.
-        with writing(), suppress(DuplicateKeyError), Patience(self._timeout).limit():
+        with writing(), suppress(DuplicateKeyError), Deadline(self._timeout).limit():
             await self._checkpoints.update_one(
                 {"_id": tenant, "size": {"$lte": checkpoint.size}}, {"$set": new}, upsert=True
             )
 
     async def published(self, tenant: str) -> Published | None:
-        with reading(), Patience(self._timeout).limit():
+        with reading(), Deadline(self._timeout).limit():
             found = await self._checkpoints.find_one({"_id": tenant})
         return Published(int(found["size"]), bytes(found["note"])) if found else None
 
@@ -86,5 +86,5 @@ class MongoLedgerStore:
             return await contradictions(self._database)
 
     async def sizes(self) -> dict[str, int]:
-        with reading(), Patience(self._timeout).limit():
+        with reading(), Deadline(self._timeout).limit():
             return {log["_id"]: int(log["n"]) async for log in self._logs.find({}, {"n": True})}
