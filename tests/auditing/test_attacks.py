@@ -19,6 +19,7 @@ from auditlogservice.auditing.findings import Fault, Finding, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
 
     from auditlogservice.auditing.findings import Report
     from auditlogservice.runtime.settings import Settings
@@ -61,8 +62,8 @@ async def expect(
     settings: Settings,
     places: dict[int, State],
     *,
-    verify: set[Fault] = frozenset(),  # type: ignore[assignment]
-    fsck: set[Fault] = frozenset(),  # type: ignore[assignment]
+    verify: AbstractSet[Fault] = frozenset(),
+    fsck: AbstractSet[Fault] = frozenset(),
 ) -> None:
     """Both find exactly these places, and exactly this with all of the log."""
     outside = await verified(stranger, settings)

@@ -134,11 +134,11 @@ async def test_a_proof_is_kept_and_verified_and_holds_for_no_other_entry(
         await desk.sit_down(api, user)
         got = await desk.run("prove", ids[7], "-o", proof, "--entry", entry)
     assert got.exit_code == 0, got.output
-    right = await desk.run("verify-proof", proof, entry, "--vkey", desk.vkey)
+    right = await desk.run("verify", "--proof", proof, "--entry", entry, "--vkey", desk.vkey)
     assert right.exit_code == 0, right.output
     assert "It is record 7 of localhost/ledger/default" in right.output
     entry.write_bytes(entry.read_bytes().replace(b'"v":1', b'"v":2'))
-    wrong = await desk.run("verify-proof", proof, entry, "--vkey", desk.vkey)
+    wrong = await desk.run("verify", "--proof", proof, "--entry", entry, "--vkey", desk.vkey)
     assert wrong.exit_code == 1
 
 

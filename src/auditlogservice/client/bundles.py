@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _RECORDS = "records/"
 _IN_ONE_FILE = 1_000
 _MAX_BYTES = 1 << 30  # of one file once it is unpacked: none of ours comes near it
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 _README = """\
 This is an audit log, as its server gave it away.
 

@@ -153,7 +153,6 @@ app.command("export")(exporting.export)
 app.command("import")(importing.import_file)
 app.command("verify")(verifying.verify)
 app.command("prove")(verifying.prove)
-app.command("verify-proof")(verifying.verify_proof)
 
 
 def main() -> None:

@@ -91,6 +91,20 @@ def verify(  # noqa: PLR0913 - an option each
             "--save", metavar="FILE", help="Where to keep the checkpoint, if all is right."
         ),
     ] = None,
+    proof: Annotated[
+        Path | None,
+        typer.Option(
+            "--proof",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Verify only this file of `prove`, and the --entry that it is about.",
+        ),
+    ] = None,
+    entry: Annotated[
+        Path | None,
+        typer.Option("--entry", metavar="FILE", exists=True, dir_okay=False, help="See --proof."),
+    ] = None,
     as_json: AsJson = False,
     tenant: Tenant = None,
     url: Url = None,
@@ -98,6 +112,11 @@ def verify(  # noqa: PLR0913 - an option each
 ) -> None:
     """Verify a whole log: each record, the tree, the signature, and that nothing was rewritten."""
     keys = read_keys(vkey)
+    if proof or entry:
+        if not (proof and entry) or bundle or since or save:
+            raise typer.BadParameter("--proof and --entry go together, and with --vkey alone")
+        _verify_proof(proof, entry, keys)
+        return
     before = _read_since(since, keys) if since else None
     with progress() as say:
         if bundle:
@@ -149,16 +168,10 @@ def prove(
     note(f"the proof of {event_id} is in {output}")
 
 
-def verify_proof(
-    proof: Annotated[Path, typer.Argument(metavar="PROOF", exists=True, dir_okay=False)],
-    entry: Annotated[Path, typer.Argument(metavar="ENTRY", exists=True, dir_okay=False)],
-    *,
-    vkey: VkeyFile,
-) -> None:
-    """Verify a proof that `prove` got, and the entry that it is about. Needs no server."""
+def _verify_proof(proof: Path, entry: Path, keys: list[VerifierKey]) -> None:
     parsed = EntryProof.parse(proof.read_bytes())
     leaf, flaw = leaf_hash(entry.read_bytes()), ""
-    for key in read_keys(vkey):
+    for key in keys:
         try:
             checkpoint = parsed.verify(leaf, key)
         except ProofInvalid as error:
