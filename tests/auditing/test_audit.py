@@ -68,12 +68,17 @@ def test_a_tombstone_that_names_something_else_explains_nothing(changed: Any) ->
     assert (State.MISSING, 7) in said(report_of(log.seal()))
 
 
-def test_a_salt_that_was_left_behind_makes_an_erasure_incomplete() -> None:
+@pytest.mark.parametrize("left", ["salts", "payloads"])
+def test_what_was_left_behind_makes_an_erasure_incomplete(left: str) -> None:
     log = Made.of(10)
     log.bury(7)
-    log.payloads[7] = None
+    kept = getattr(log, left)[7]
+    log.erase(7)
+    getattr(log, left)[7] = kept
     log.notes.clear()
-    assert said(report_of(log.seal())) == [(State.INCOMPLETE, 7)]
+    report = report_of(log.seal())
+    assert said(report) == [(State.INCOMPLETE, 7)]
+    assert report.states == {"OK": 10, "ERASURE-INCOMPLETE": 1}
 
 
 def test_content_without_its_salt_proves_nothing() -> None:
@@ -91,6 +96,20 @@ def test_what_is_erased_while_it_is_audited_is_erased() -> None:
     log.notes.clear()
     log.seal()
     log.later[7] = False  # it was there when it was read, and is not any more
+    report = report_of(log)
+    assert report.states == {"OK": 10, "ERASED:asked": 1}
+    assert report.holds
+
+
+@pytest.mark.parametrize("left", ["salts", "payloads"])
+def test_what_goes_between_two_reads_is_erased(left: str) -> None:
+    log = Made.of(10)
+    log.bury(7)
+    kept = getattr(log, left)[7]
+    log.erase(7)
+    getattr(log, left)[7] = kept
+    log.seal()
+    log.later[7] = False
     report = report_of(log)
     assert report.states == {"OK": 10, "ERASED:asked": 1}
     assert report.holds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,3 +31,31 @@ async def test_a_log_with_lawful_erasures_holds(settings: Settings, count: int) 
     assert own.findings == []
     assert stored.findings == []
     assert (stored.states, stored.root) == (report.states, report.root)
+
+
+async def test_a_log_that_is_written_and_erased_meanwhile_raises_no_alarm(
+    settings: Settings,
+) -> None:
+    stranger, ended = Stranger(), asyncio.Event()
+    async with node(settings) as (api, user):
+        ids = await filled(api, user, 1_500)
+        await stranger.look(api, user)
+
+        async def keep_busy() -> int:
+            gone = 0
+            # From behind, where the audit has not been, and from the front, where it has.
+            for event_id in (one for pair in zip(ids, reversed(ids), strict=True) for one in pair):
+                if ended.is_set():
+                    break
+                await erase(api, user, event_id, "asked")
+                await filled(api, user, 1)
+                gone += 1
+            return gone
+
+        busy = asyncio.create_task(keep_busy())  # noqa: TID251 - awaited below
+        reports = [await stranger.verify(api, user) for _ in range(3)]
+        ended.set()
+        gone = await busy
+    assert [report.findings for report in reports] == [[], [], []]
+    assert gone > 0
+    assert reports[-1].states["ERASED:asked"] > 0

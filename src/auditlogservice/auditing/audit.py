@@ -132,7 +132,9 @@ class Audit:
                 self._say(place, *_SAYS[what])
         for place in sorted(self._buried):
             self.report.states[State.OK] -= 1
-            self._say(place, State.INCOMPLETE, "a tombstone says that it was erased")
+            self._say(
+                place, State.INCOMPLETE, "a tombstone says it was erased, and some of it is there"
+            )
         self.report.states = +self.report.states
 
     # ---- the tree -----------------------------------------------------------------------
@@ -241,13 +243,15 @@ class Audit:
             self._places.change(place, Open.SETTLED)
             self.report.states[f"{State.ERASED}:{reason}"] += 1
         elif what in {Open.ONLY_SALT, Open.NO_SALT}:
-            self._places.change(place, Open.JUDGED)
-            self._say(place, State.INCOMPLETE, f"a part of it is there: {_PART[what]}")
+            # Salt and content are read one after the other, and it may have gone in between.
+            self._places.change(place, Open.SETTLED)
+            self.report.states[State.OK] += 1
+            self._buried[place] = reason
 
     # ---- another look -------------------------------------------------------------------
 
     def buried(self) -> list[int]:
-        """Return the places whose content was there, and a tombstone behind them.
+        """Return the places of which something was there, and a tombstone behind them.
 
         If they were erased while this went on, another look finds them so.
         """
@@ -261,10 +265,10 @@ class Audit:
 
     def waits(self) -> bool:
         """Whether a tombstone further on could still explain a place."""
-        return any(what is Open.NO_CONTENT for _, what in self._places)
+        return any(what in _EXPLAINABLE for _, what in self._places)
 
 
-_PART = {Open.ONLY_SALT: "the salt", Open.NO_SALT: "the content"}
+_EXPLAINABLE = frozenset({Open.NO_CONTENT, Open.ONLY_SALT, Open.NO_SALT})
 
 
 def _leaves(row: bytes, count: int) -> list[bytes | None]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Progress: TypeAlias = Callable[[int, int], object]
 
 MAX_LOOKS = 1_000  # at single places, at the end
+MAX_ROUNDS = 10  # to newer checkpoints; each has little more than a second of the log in it
 
 
 class Source(Protocol):
@@ -80,8 +81,16 @@ def audit(
     if checkpoint is not None:
         work.expect(_landmark(checkpoint))
     _walk(source, work, end, progress)
-    if checkpoint is not None and work.waits():
-        note, checkpoint = _go_on(source, work, note, checkpoint, keys, progress)
+    for _ in range(MAX_ROUNDS):
+        if checkpoint is None or not work.waits():
+            break
+        later = source.checkpoint()
+        newer = _opened(later, keys, Report())
+        if newer is None or newer.size <= checkpoint.size:
+            break
+        note, checkpoint = later, newer
+        work.expect(_landmark(newer))
+        _walk(source, work, newer.size, progress)
     _end(source, work)
     report.origin = checkpoint.origin if checkpoint else ""
     report.size, report.root = work.size, work.root
@@ -123,24 +132,6 @@ def _end(source: Source, work: Audit) -> None:
     work.finish()
     for finding in source.findings():
         work.report.add(finding)
-
-
-def _go_on(
-    source: Source,
-    work: Audit,
-    note: bytes,
-    checkpoint: Checkpoint,
-    keys: Sequence[VerifierKey],
-    progress: Progress,
-) -> tuple[bytes, Checkpoint]:
-    """Take in what was sealed meanwhile, if that holds; else stay with what there was."""
-    later = source.checkpoint()
-    newer = _opened(later, keys, Report())
-    if newer is None or newer.size <= checkpoint.size:
-        return note, checkpoint
-    work.expect(_landmark(newer))
-    _walk(source, work, newer.size, progress)
-    return later, newer
 
 
 def _opened(note: bytes, keys: Sequence[VerifierKey], report: Report) -> Checkpoint | None:
