@@ -51,11 +51,21 @@ async def erase(
     reason: str | None = None,
 ) -> Erasure | Held | None:
     """Erase one record, and append its tombstone."""
-    grave = tombstone(event_id, tenant=tenant, at=at)
-    (fate,) = await store.erase(
-        tenant, [Burial(id=event_id, by=by, reason=reason, tombstone=grave)]
-    )
+    wanted = burial(event_id, tenant=tenant, at=at, by=by, reason=reason)
+    (fate,) = await store.erase(tenant, [wanted])
     return fate
+
+
+def burial(
+    event_id: EventId,
+    *,
+    tenant: str = "acme",
+    at: datetime = NOON,
+    by: str = "bob",
+    reason: str | None = None,
+) -> Burial:
+    grave = tombstone(event_id, tenant=tenant, at=at)
+    return Burial(id=event_id, by=by, reason=reason, tombstone=grave)
 
 
 async def page(  # noqa: PLR0913 - the parts of a query, named

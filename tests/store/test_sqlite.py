@@ -462,7 +462,7 @@ async def test_what_was_erased_has_left_every_file_when_the_answer_comes(
     assert mark.encode() in _bytes_on_disk(path)
     await erase(opened.events, record.id)
     assert mark.encode() not in _bytes_on_disk(path)
-    assert await whole_log(opened.events) == [other]
+    assert await opened.events.find("acme", other.id) == other
 
 
 async def test_what_a_reader_still_needed_leaves_the_files_when_it_has_done(
@@ -500,7 +500,7 @@ async def test_what_a_killed_process_left_in_the_wal_goes_with_the_next_ones_fir
     await keep(opened.events, draft(told(mark)))
     connection = _database(opened)._write_connection
     assert connection
-    connection.execute("UPDATE records SET payload=NULL, erased_at=1")
+    connection.execute("UPDATE records SET payload=NULL, salt=NULL, fingerprint=NULL, erased_at=1")
     connection.execute("DELETE FROM terms_data WHERE id > 10")  # as if erased
     assert mark.encode() in _bytes_on_disk(path)
     again = await open_sqlite(str(path))
@@ -547,7 +547,7 @@ async def test_damage_that_a_read_finds_ends_writing_too(path: Path) -> None:
     records = await keep(store.events, *(draft(told(detail="x" * 2_000)) for _ in range(50)))
     await store.close()
     raw = bytearray(path.read_bytes())
-    for start in range(20 * 4_096, len(raw), 4_096):
+    for start in range(len(raw) // 4_096 * 3 // 4 * 4_096, len(raw), 4_096):
         raw[start : start + 64] = b"\xff" * 64
     path.write_bytes(raw)
     store = await open_sqlite(str(path))
@@ -733,7 +733,7 @@ async def test_while_room_is_low_no_event_is_accepted_and_everything_else_goes_o
     assert await erase(store.events, kept[0].id)
     disk.free = 1_000
     await store.events.ping()
-    assert (await keep(store.events, draft()))[0].sequence == 2
+    assert (await keep(store.events, draft()))[0].sequence == 3
     await store.close()
 
 

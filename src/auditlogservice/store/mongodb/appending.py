@@ -32,7 +32,7 @@ from pymongo.read_concern import ReadConcern
 from auditlogservice.errors import OutcomeUnknown, StoreUnreachable
 from auditlogservice.events import Erasure
 from auditlogservice.governance import read_hold
-from auditlogservice.store.admission import admit, burying, judge, keyed_ids
+from auditlogservice.store.admission import admit, burying, judge_all, keyed_ids
 from auditlogservice.store.mongodb.connection import DURABLE
 from auditlogservice.store.mongodb.deadline import Deadline
 from auditlogservice.store.mongodb.documents import (
@@ -149,11 +149,11 @@ class Appender:
             held = [
                 read_hold(found["id"], bytes(found["body"]))
                 async for found in self._documents.find(
-                    {"kind": "hold", "tenant": log.tenant}, session=session
+                    {"kind": "hold", "tenant": log.tenant}, sort=BY_ID, session=session
                 )
             ]
             there = await self._known(session, log.tenant, [burial.id for burial in burials])
-            judged = [judge(burial, there.get(burial.id), held) for burial in burials]
+            judged = judge_all(burials, there, held)
             fates, tombstones = [fate for fate, _ in judged], burying(burials, judged)
             ids = keyed_ids([tombstones])
             admission = await self._admit(session, log.tenant, head, [tombstones], ids)
@@ -235,14 +235,16 @@ class Appender:
 
     async def _swap(self, session: AsyncClientSession, tenant: str, old: Head, new: Head) -> None:
         document = document_of_log(tenant, new)
-        if old.next == 0:
-            await self._logs.insert_one(document, session=session)
-            return
         del document["_id"]
+        # A hold may have made the document of a log that has no records yet; if nobody did, it is
+        # made here. Where the log has gone on, making it again is refused.
         swapped = await self._logs.update_one(
-            {"_id": tenant, "n": old.next}, {"$set": document}, session=session
+            {"_id": tenant, "n": old.next},
+            {"$set": document},
+            upsert=not old.next,
+            session=session,
         )
-        if not swapped.matched_count:
+        if not swapped.matched_count and swapped.upserted_id is None:
             raise _NotKept(StoreUnreachable(), again=True)
 
     async def _head(self, session: AsyncClientSession, tenant: str) -> Head:

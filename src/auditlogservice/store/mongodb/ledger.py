@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bson import Binary, Int64
@@ -69,12 +68,14 @@ class MongoLedgerStore:
             return [opening_of(document) async for document in found]
 
     async def publish(self, tenant: str, checkpoint: Published) -> None:
-        new = {"size": Int64(checkpoint.size), "note": Binary(checkpoint.note)}
-        # Where one of a larger tree is there, the insert is refused.
-        with writing(), suppress(DuplicateKeyError), Deadline(self._timeout).limit():
-            await self._checkpoints.update_one(
-                {"_id": tenant, "size": {"$lte": checkpoint.size}}, {"$set": new}, upsert=True
-            )
+        older = {"_id": tenant, "size": {"$lte": checkpoint.size}}
+        new = {"$set": {"size": Int64(checkpoint.size), "note": Binary(checkpoint.note)}}
+        with writing(), Deadline(self._timeout).limit():
+            try:
+                await self._checkpoints.update_one(older, new, upsert=True)
+            except DuplicateKeyError:
+                # One of a larger tree is there; or another node's first one was a moment faster.
+                await self._checkpoints.update_one(older, new)
 
     async def published(self, tenant: str) -> Published | None:
         with reading(), Deadline(self._timeout).limit():
@@ -87,4 +88,5 @@ class MongoLedgerStore:
 
     async def sizes(self) -> dict[str, int]:
         with reading(), Deadline(self._timeout).limit():
-            return {log["_id"]: int(log["n"]) async for log in self._logs.find({}, {"n": True})}
+            logs = self._logs.find({"n": {"$gt": 0}}, {"n": True})
+            return {log["_id"]: int(log["n"]) async for log in logs}
