@@ -196,6 +196,15 @@ def test_a_log_extends_what_it_was_and_nothing_else(size: int) -> None:
         assert said(report_of(log, other)) == [(Fault.REWRITTEN, None)]
 
 
+def test_old_tiles_do_not_vouch_for_new_entries() -> None:
+    """Signed anew, with the key: tiles of before, beside entries that are other ones."""
+    before, log = Made.of(300), Made.of(300)
+    root = Edge().extended(before.leaf(place) for place in range(256)).root
+    log.tiles[Tile(0, 0)] = before.tiles[Tile(0, 0)]
+    found = said(report_of(log, Checkpoint(ORIGIN, 256, root)))
+    assert (Fault.REWRITTEN, None) in found
+
+
 def test_a_log_that_was_larger_before_has_shrunk() -> None:
     before = Checkpoint(ORIGIN, 11, b"r" * 32)
     assert said(report_of(Made.of(10), before)) == [(Fault.SHRUNK, None)]

@@ -77,6 +77,7 @@ class Audit:
         self._by_tiles = Edge()
         self._growing: dict[Tile, bytes] = {}
         self._entries_signed = False
+        self._before: tuple[Landmark, bool, bool] | None = None  # whether entries, tiles fit it
         self._misfits: set[int] = set()  # numbers of tiles of level 0 with other leaves
         self._short: set[int] = set()  # and of those that have too few
         self._places = Places()
@@ -120,6 +121,7 @@ class Audit:
 
     def finish(self) -> None:
         """Settle what is open: nothing more comes."""
+        self._look_back()
         # Where the entries are those that were signed, it is the tile that is wrong.
         wrong = self._short | (self._misfits if self._entries_signed else set())
         for number in sorted(wrong):
@@ -156,9 +158,20 @@ class Audit:
 
         Which those are is said place by place.
         """
-        if landmark.otherwise is Fault.ROOT:
-            self._entries_signed = entries.root == landmark.root
-        if landmark.root not in {entries.root, tiles.root}:
+        by_entries, by_tiles = entries.root == landmark.root, tiles.root == landmark.root
+        if landmark.otherwise is Fault.REWRITTEN:
+            self._before = landmark, by_entries, by_tiles
+            return
+        self._entries_signed = by_entries
+        if not (by_entries or by_tiles):
+            self.report.add(Finding(landmark.otherwise, landmark.detail))
+
+    def _look_back(self) -> None:
+        """Old and new root must be of one tree: where the entries were signed, of theirs."""
+        if self._before is None:
+            return
+        landmark, by_entries, by_tiles = self._before
+        if not (by_entries or (by_tiles and not self._entries_signed)):
             self.report.add(Finding(landmark.otherwise, landmark.detail))
 
     def _above(self, first: int, stored: list[bytes]) -> dict[Tile, bytes]:

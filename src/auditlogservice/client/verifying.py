@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NOT_FOUND = 404
+_ABSENT = frozenset({404, 500})  # not there, or so damaged that the server cannot give it
 _UNPROVED = frozenset({"not-signed", "ledger-damaged"})  # what the server itself is missing
 _PAGE = 1_000
 _AHEAD = 3  # groups of files that are asked for before they are needed
@@ -79,9 +79,9 @@ class ServedLog:
         try:
             return self._wire.get(f"{self._prefix}/{path}").content
         except Refused as error:
-            if error.problem.status != _NOT_FOUND and error.problem.code not in _UNPROVED:
-                raise
-            return b""
+            if error.problem.status in _ABSENT or error.problem.code in _UNPROVED:
+                return b""
+            raise
 
     def _pages(self, after: int) -> Iterator[list[bytes]]:
         while True:
