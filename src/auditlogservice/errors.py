@@ -18,7 +18,7 @@ Messages are for people; they never carry a driver's text, a secret or a stack.
     │                              UnsupportedGrantType
     ├── NotFound ── EventNotFound, UserNotFound
     ├── EventErased
-    ├── Conflict ── UserExists, EventHeld, TombstoneKept
+    ├── Conflict ── UserExists, EventHeld, TombstoneKept, Outdated
     ├── Unavailable ── Overloaded, StoreUnreachable, StorageFull, StoreBroken, QueryTimeout,
     │                   NotSigned, LedgerDamaged, OutcomeUnknown
     ├── ProofInvalid
@@ -227,6 +227,10 @@ class TombstoneKept(Conflict):
 
     def __init__(self) -> None:
         super().__init__("a record that says what was erased is kept for good")
+
+
+class Outdated(Conflict):
+    """The change was meant for a state that is not the present one any more."""
 
 
 # ---- what the service cannot do now ------------------------------------------

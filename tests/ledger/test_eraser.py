@@ -44,7 +44,7 @@ def eraser(store: SqliteStore) -> Eraser:
         store.ledger,
         clock=lambda: LATER,
         entropy=secrets.token_bytes,
-        on_commit=lambda: None,
+        on_commit=lambda _: None,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from auditlogservice.ledger.walk import Walk
+from auditlogservice.ledger.walk import PAGE, Walk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from auditlogservice.events import Record, Sequence
     from auditlogservice.filters import Filter
     from auditlogservice.store.port import EventStore
-
-PAGE = 1_000  # records at a time; large ones fill a page sooner
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from auditlogservice.entries import SALT_BYTES
 from auditlogservice.errors import AuditLogError, OutcomeUnknown, Overloaded
 from auditlogservice.events import Draft, EventId, derive_event_id
+from auditlogservice.ledger.clock import new_id
 from auditlogservice.terms import terms_of
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Recorder:
         """
         now = self._clock()
         if key is None:
-            event_id = EventId((int(now.timestamp()).to_bytes(4, "big") + self._entropy(8)).hex())
+            event_id = EventId(new_id(now, self._entropy))
         else:
             event_id = derive_event_id(
                 tenant=principal.tenant, user_id=principal.user_id, key=key, index=index

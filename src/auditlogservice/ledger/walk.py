@@ -24,6 +24,7 @@ LAST = Sequence(2**63 - 2)  # the last place that there can be, so that one more
 
 WIDEST = 65_536  # sequences that one question looks through
 SECONDS = 5.0  # for one question
+PAGE = 1_000  # records at a time; large ones fill a page sooner
 _NARROWEST = 512  # a question that takes too long over so few has another reason
 _NARROWER = 8
 
@@ -32,13 +33,21 @@ class Walk:
     """Where a reader has come to: `place` is the last sequence that was looked at."""
 
     def __init__(
-        self, store: EventStore, tenant: str, where: Filter, *, after: Sequence, limit: int
+        self,
+        store: EventStore,
+        tenant: str,
+        where: Filter,
+        *,
+        after: Sequence,
+        limit: int = PAGE,
+        seconds: float = SECONDS,
     ) -> None:
         self.place = after
         self._store = store
         self._tenant = tenant
         self._where = where
         self._limit = limit
+        self._seconds = seconds
         self._width = WIDEST
 
     async def step(self, end: Sequence) -> list[Record]:
@@ -64,7 +73,7 @@ class Walk:
             order="oldest",
             beyond=None if self.place == START else self.place,
             limit=self._limit,
-            seconds=SECONDS,
+            seconds=self._seconds,
         )
 
     def _narrow(self, high: Sequence) -> None:

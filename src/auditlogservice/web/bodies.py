@@ -28,6 +28,8 @@ MAX_PARSED = 2
 MAX_FORM_BYTES = 16 * 1024
 MAX_USER_BYTES = 16 * 1024
 MAX_SEARCH_BYTES = 256 * 1024
+# Of holds, rules and erasures: a change of rules is on record in one event with the rules before.
+MAX_GOVERNING_BYTES = 96 * 1024
 
 MAX_PAUSE = 30.0  # seconds without a byte
 MIN_RATE = 32 * 1024  # bytes a second, on average, once MAX_PAUSE is over

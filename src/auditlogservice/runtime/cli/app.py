@@ -20,6 +20,7 @@ from auditlogservice.errors import AuditLogError
 from auditlogservice.runtime.cli import (
     exporting,
     figures,
+    governing,
     importing,
     listing,
     send,
@@ -153,6 +154,10 @@ app.command("export")(exporting.export)
 app.command("import")(importing.import_file)
 app.command("verify")(verifying.verify)
 app.command("prove")(verifying.prove)
+app.command("erase")(governing.erase)
+app.add_typer(governing.erasures_app, name="erasures")
+app.add_typer(governing.holds_app, name="holds")
+app.add_typer(governing.retention_app, name="retention")
 
 
 def main() -> None:

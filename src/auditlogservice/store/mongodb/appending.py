@@ -26,6 +26,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from bson import ObjectId
+from pymongo import UpdateOne
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
@@ -157,11 +158,13 @@ class Appender:
             fates, tombstones = [fate for fate, _ in judged], burying(burials, judged)
             ids = keyed_ids([tombstones])
             admission = await self._admit(session, log.tenant, head, [tombstones], ids)
-            for fate, is_new in judged:
-                if is_new and isinstance(fate, Erasure):
-                    await self._events.update_one(
-                        {"_id": ObjectId(fate.id), "t": log.tenant}, erasing(fate), session=session
-                    )
+            destroyed = [
+                UpdateOne({"_id": ObjectId(fate.id), "t": log.tenant}, erasing(fate))
+                for fate, is_new in judged
+                if is_new and isinstance(fate, Erasure)
+            ]
+            if destroyed:
+                await self._events.bulk_write(destroyed, session=session)
             return _Written(fates, admission.entries, admission.heads[log.tenant])
 
         return await self._in_turn(log, write)
