@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from auditlogservice.errors import UnsafeSetup
 from auditlogservice.ledger.accounts import Accounts
+from auditlogservice.ledger.anchorer import Anchorer
+from auditlogservice.ledger.anchors import Anchors
 from auditlogservice.ledger.eraser import Eraser
 from auditlogservice.ledger.exporter import Exporter
 from auditlogservice.ledger.follower import Follower
@@ -23,11 +25,13 @@ from auditlogservice.ledger.records import Records
 from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.ledger.tokens import Tokens
+from auditlogservice.runtime.anchoring import open_anchorer
 from auditlogservice.runtime.keys import load_token_key
 from auditlogservice.runtime.lifespan import KeptStart
 from auditlogservice.runtime.memory import CheckpointFiles
 from auditlogservice.runtime.observability import (
     AccessLines,
+    AnchorLines,
     PrometheusMetrics,
     SignerLines,
     configure_logs,
@@ -142,21 +146,38 @@ async def open_services(
             max_queued_bytes=settings.queue_bytes,
         )
         keyring = Keyring(store.documents, clock=clock)
+        seeds = await signing_seeds(settings.data_dir, keyring)
         signer = Signer(
             store.ledger,
             host=settings.ledger_host,
-            seeds=await signing_seeds(settings.data_dir, keyring),
+            seeds=seeds,
             memory=CheckpointFiles(settings.data_dir / "checkpoints"),
             clock=clock,
             gauge=metrics,
             journal=SignerLines(),
             every=settings.checkpoint_every.total_seconds(),
         )
+        anchors = Anchors(store.documents)
+        prover = Prover(store.events, store.ledger, signer)
+        anchorer = Anchorer([])  # what others sign, their nodes show
+        if seeds:
+            anchorer = await stack.enter_async_context(
+                open_anchorer(
+                    settings,
+                    store.ledger,
+                    prover,
+                    anchors,
+                    clock=clock,
+                    gauge=metrics,
+                    journal=AnchorLines(),
+                )
+            )
         cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
         services = Services(
             accounts=Accounts(
                 store.accounts, passwords=passwords, clock=clock, entropy=secrets.token_bytes
             ),
+            anchors=anchors,
             batches=BatchRoom(),
             clock=clock,
             eraser=Eraser(
@@ -170,7 +191,7 @@ async def open_services(
             follower=follower,
             keyring=keyring,
             metrics=metrics,
-            prover=Prover(store.events, store.ledger, signer),
+            prover=prover,
             signer=signer,
             ping=store.events.ping,
             recorder=recorder,
@@ -192,6 +213,8 @@ async def open_services(
         stack.callback(recorder.close)
         tasks.create_task(signer.run())
         stack.callback(signer.close)
+        tasks.create_task(anchorer.run())
+        stack.callback(anchorer.close)
         tasks.create_task(follower.run())
         stack.callback(follower.close)
         # Streams never end by themselves, and the server waits for them before it stops us.

@@ -13,6 +13,7 @@ from auditlogservice.web import problems
 from auditlogservice.web.documents import JSON, SCHEMAS
 from auditlogservice.web.edge import Edge
 from auditlogservice.web.routes import (
+    anchors,
     batches,
     events,
     exports,
@@ -58,7 +59,9 @@ def create_app(
         redoc_url=None,
     )
     problems.install(app)
-    for module in (tokens, batches, lists, follow, exports, events, ledger, users, health, pages):
+    for module in (
+        tokens, batches, lists, follow, exports, events, ledger, anchors, users, health, pages,
+    ):  # fmt: skip
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id)
     # FastAPI's documented way to give a document of one's own.
