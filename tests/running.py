@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from fastapi import FastAPI
+
     from auditlogservice.web.services import Services
 
 PASSWORD = "correct horse battery staple"
@@ -41,6 +43,7 @@ class Time:
 class Api:
     """A running service, and a client for it."""
 
+    app: FastAPI
     http: httpx2.AsyncClient
     services: Services
     time: Time
@@ -80,7 +83,7 @@ async def running(settings: Settings, time: Time | None = None) -> AsyncIterator
         app.router.lifespan_context(app),
         httpx2.AsyncClient(transport=transport, base_url="http://test") as http,
     ):
-        yield Api(http, app.state.services, time)
+        yield Api(app, http, app.state.services, time)
 
 
 @pytest.fixture(params=["sqlite", "mongodb"])

@@ -489,7 +489,7 @@ def test_writing_changes_nothing_in_the_value(value: dict[str, Json]) -> None:
 def test_what_is_beyond_the_limits_cannot_be_written() -> None:
     for value in (2**63, {"a": [2**64]}, {"k" * 257: 1}):
         with pytest.raises(InvalidInput):
-            dump(value)  # type: ignore[arg-type]
+            dump(value)  # type: ignore[arg-type] # mypy joins the types of a tuple
 
 
 # ---- pointers ---------------------------------------------------------------------------

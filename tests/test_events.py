@@ -299,7 +299,7 @@ def test_a_payload_is_the_canonical_form_of_its_own_fields(sent: Draft, at: date
 
 @given(drafts())
 def test_a_payload_holds_what_was_told_and_three_fields_more(sent: Draft) -> None:
-    fields: dict[str, Any] = parse(_record(sent, NOON).payload)  # type: ignore[assignment]
+    fields: dict[str, Any] = parse(_record(sent, NOON).payload)  # type: ignore[assignment] # a payload is an object
     for name in ("_id", "timestamp", "user_id"):
         del fields[name]
     assert dump(fields) == sent.body

@@ -338,3 +338,34 @@ def test_a_node_cannot_pass_for_a_leaf() -> None:
     assert leaf_hash(LEAVES[0] + LEAVES[1]) != node
     with pytest.raises(ProofInvalid):
         verify_inclusion([root_of(Subtree(1, 1))], index=0, size=4, leaf_hash=node, root=ROOTS[4])
+
+
+# A root does not tell how large its tree is: here it is claimed to be that of another size.
+
+
+def test_a_proof_longer_than_its_tree_is_high_is_refused() -> None:
+    with pytest.raises(ProofInvalid, match="too long"):
+        verify_inclusion([LEAVES[0]], index=0, size=1, leaf_hash=LEAVES[1], root=ROOTS[2])
+    with pytest.raises(ProofInvalid, match="too long"):
+        verify_consistency(
+            naive_tree.proof(3, LEAVES[:8]), old=3, old_root=ROOTS[3], new=4, new_root=ROOTS[8]
+        )
+
+
+def test_a_proof_shorter_than_its_tree_is_high_is_refused() -> None:
+    with pytest.raises(ProofInvalid, match="too short"):
+        verify_inclusion([LEAVES[1]], index=0, size=4, leaf_hash=LEAVES[0], root=ROOTS[2])
+    with pytest.raises(ProofInvalid, match="too short"):
+        verify_consistency(
+            naive_tree.proof(3, LEAVES[:4]), old=3, old_root=ROOTS[3], new=8, new_root=ROOTS[4]
+        )
+
+
+def test_no_byte_can_move_from_one_hash_to_its_neighbour() -> None:
+    left, right = LEAVES[:2]
+    with pytest.raises(ProofInvalid, match="32 bytes"):
+        verify_inclusion([left + right[:1]], index=1, size=2, leaf_hash=right[1:], root=ROOTS[2])
+    with pytest.raises(ProofInvalid, match="32 bytes"):
+        verify_consistency(
+            [left[-1:] + right], old=1, old_root=left[:-1], new=2, new_root=ROOTS[2]
+        )

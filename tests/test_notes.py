@@ -181,6 +181,7 @@ NOTE = f"{TEXT}\n{LINE}"
         f"{TEXT}\n{LINE}".encode()[:-1],
         f"{TEXT}\n{LINE}\n".encode(),
         f"{TEXT}\n{LINE}more\n".encode(),
+        f"{TEXT}\n{LINE}more".encode(),
         f"{TEXT}\n {LINE}".encode(),
         f"{TEXT}\n{LINE}".replace("—", "--").encode(),
         f"{TEXT}\n{LINE}".replace("—", "\N{EN DASH}").encode(),

@@ -349,7 +349,7 @@ def _shared(span: Span) -> int:
 
 @given(st.sampled_from(OPERATORS), numbers, numbers)
 def test_starts_find_what_a_comparison_finds(operator: str, bound: float, value: float) -> None:
-    where = Compare("a", operator, spell(bound))  # type: ignore[arg-type]
+    where = Compare("a", operator, spell(bound))  # type: ignore[arg-type] # one of OPERATORS
     asked = asked_by(where)
     assert isinstance(asked, Either)
     (span,) = [part for part in asked.parts if isinstance(part, Span)]

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from auditlogservice.errors import Flaw, InsufficientScope, InvalidInput
+from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,6 +50,17 @@ class User:
     disabled: bool
     created_at: datetime
     generation: int = 0
+
+
+def describe_user(user: User) -> dict[str, str | list[str] | bool]:
+    """Return what may be told of a user, to a program: nothing that follows from its password."""
+    return {
+        "name": user.name,
+        "tenant": user.tenant,
+        "scopes": format_scopes(user.scopes).split(),
+        "disabled": user.disabled,
+        "created_at": format_utc(user.created_at),
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

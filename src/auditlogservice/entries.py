@@ -19,12 +19,10 @@ from auditlogservice.events import EventId
 from auditlogservice.times import format_utc, parse_rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
 SALT_BYTES = 32
 COMMITMENT_BYTES = 32
-BUNDLE_ENTRIES = 256
 
 _COMMIT = b"auditlog/commit/v1\0"
 _SPELLING = re.compile(
@@ -84,21 +82,3 @@ def parse_entry(raw: bytes) -> LogEntry:
     if entry.to_bytes() != raw:
         raise MalformedInput("this log entry is not spelled canonically")
     return entry
-
-
-def bundle(entries: Iterable[bytes]) -> bytes:
-    """Return an entry bundle (c2sp.org/tlog-tiles): each entry behind its length as a uint16."""
-    return b"".join(len(entry).to_bytes(2) + entry for entry in entries)
-
-
-def parse_bundle(raw: bytes) -> list[bytes]:
-    """Return the entries of a bundle. Raises MalformedInput if its lengths do not fit."""
-    entries: list[bytes] = []
-    place = 0
-    while place < len(raw):
-        end = place + 2 + int.from_bytes(raw[place : place + 2])
-        if place + 2 > len(raw) or end > len(raw):
-            raise MalformedInput("this entry bundle ends within an entry")
-        entries.append(raw[place + 2 : end])
-        place = end
-    return entries

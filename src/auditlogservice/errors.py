@@ -1,7 +1,8 @@
-"""Every failure raised on purpose, as one tree.
+"""Every failure that a caller or an operator can meet, as one tree.
 
-Nothing here knows HTTP: `web/problems.py` gives each class a status, and a test proves that none
-lacks one. Messages are for people; they never carry a driver's text, a secret or a stack.
+What a client meets beyond that, on the way to a server, is `client/failures.py`. Nothing here
+knows HTTP: `web/problems.py` gives each class a status, and a test proves that none lacks one.
+Messages are for people; they never carry a driver's text, a secret or a stack.
 
     AuditLogError
     ├── InputRefused
@@ -19,7 +20,7 @@ lacks one. Messages are for people; they never carry a driver's text, a secret o
     ├── EventErased
     ├── Conflict ── UserExists, EventHeld, TombstoneKept
     ├── Unavailable ── Overloaded, StoreUnreachable, StorageFull, StoreBroken, QueryTimeout,
-    │                   NotSigned, OutcomeUnknown
+    │                   NotSigned, LedgerDamaged, OutcomeUnknown
     ├── ProofInvalid
     └── UnsafeSetup
 """
@@ -47,7 +48,7 @@ class Flaw:
 
 
 class AuditLogError(Exception):
-    """Base of every failure raised on purpose. Never raised itself."""
+    """Base of every failure of this tree. Never raised itself."""
 
 
 # ---- what the caller sent ---------------------------------------------------
@@ -69,10 +70,7 @@ class BadCursor(MalformedInput):
 
 
 class BadIdempotencyKey(MalformedInput):
-    """An Idempotency-Key must be 1 to 255 visible ASCII characters."""
-
-    def __init__(self) -> None:
-        super().__init__("an idempotency key is 1 to 255 visible ASCII characters")
+    """The Idempotency-Key is none, or there are two. The rule is in the message."""
 
 
 class InvalidInput(InputRefused):
@@ -173,15 +171,13 @@ class NotFound(AuditLogError):
 
 
 class EventNotFound(NotFound):
-    def __init__(self, event_id: str) -> None:
+    def __init__(self) -> None:
         super().__init__("no event has this id")
-        self.event_id = event_id
 
 
 class UserNotFound(NotFound):
-    def __init__(self, name: str) -> None:
+    def __init__(self) -> None:
         super().__init__("no user has this name")
-        self.name = name
 
 
 class EventErased(AuditLogError):
@@ -214,9 +210,8 @@ class Conflict(AuditLogError):
 
 
 class UserExists(Conflict):
-    def __init__(self, name: str) -> None:
+    def __init__(self) -> None:
         super().__init__("a user with this name exists already")
-        self.name = name
 
 
 class EventHeld(Conflict):
@@ -288,6 +283,12 @@ class NotSigned(Unavailable):
     """No signed checkpoint reaches as far as this, and none could be made now."""
 
     retry_after = 2
+
+
+class LedgerDamaged(Unavailable):
+    """What is stored of the log does not prove itself. The message says what does not fit."""
+
+    retry_after = 60
 
 
 class OutcomeUnknown(Unavailable):

@@ -125,7 +125,9 @@ def read_event(value: Json, *, now: datetime) -> Event:
 # ---- ids and idempotency keys ---------------------------------------------------
 
 _EVENT_ID = re.compile(r"[0-9a-fA-F]{24}")
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+MAX_IDEMPOTENCY_KEY = 255  # characters
+IDEMPOTENCY_KEY_RULE = f"an idempotency key is 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters"
+_IDEMPOTENCY_KEY = re.compile(rf"[\x21-\x7e]{{1,{MAX_IDEMPOTENCY_KEY}}}")
 
 
 def parse_event_id(text: str) -> EventId | None:

@@ -12,12 +12,12 @@ from auditlogservice.errors import Flaw, InvalidInput
 if TYPE_CHECKING:
     from auditlogservice.canonical import Json
 
-M = TypeVar("M", bound=BaseModel)
+Model = TypeVar("Model", bound=BaseModel)
 
 _UNION_ARMS = frozenset({"str", "Entity"})  # steps that Pydantic adds, and no document has
 
 
-def validate(model: type[M], value: Json) -> M:
+def validate(model: type[Model], value: Json) -> Model:
     """Return the value as a model; raise InvalidInput with one flaw for each place."""
     try:
         return model.model_validate(value)

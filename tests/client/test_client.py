@@ -95,6 +95,7 @@ def test_an_event_is_answered_with_its_exact_bytes() -> None:
         httpx2.ConnectError("refused"),
         httpx2.ReadTimeout("slow"),
         httpx2.RemoteProtocolError("gone"),
+        problem(408, code="request-timeout"),
         httpx2.Response(429),
         httpx2.Response(502, text="<html>"),
         problem(503, code="outcome-unknown"),

@@ -221,7 +221,7 @@ async def test_a_change_does_not_undo_what_is_changed_meanwhile(
         await world.accounts.change(user, disabled=True)
         return await hashed(password)
 
-    world.passwords.hash = hash_slowly  # type: ignore[method-assign]
+    world.passwords.hash = hash_slowly  # type: ignore[method-assign] # a fault
     if "password" not in slow:
         await world.accounts.change(user, disabled=True)
     changed = await world.accounts.change(user, **slow)

@@ -186,5 +186,5 @@ async def test_erased_records_are_gaps_that_an_export_steps_over(
         found = [r for r in left if r.sequence > beyond and matches(query.where, r.fields())]
         return found[: query.limit]
 
-    shelf.page = page  # type: ignore[method-assign]
+    shelf.page = page  # type: ignore[method-assign] # a fault
     assert await exported(shelf, after=Sequence(after)) == left

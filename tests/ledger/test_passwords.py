@@ -60,7 +60,7 @@ class FakeHasher:
 @pytest.fixture
 def hasher(passwords: Passwords) -> FakeHasher:
     fake = FakeHasher()
-    passwords._hasher = fake  # type: ignore[assignment]
+    passwords._hasher = fake  # type: ignore[assignment] # a fake
     return fake
 
 

@@ -297,10 +297,10 @@ async def test_a_cursor_is_of_one_tenant_one_order_and_one_question(
         (Compare("timestamp", "gte", format_utc(NOON)), "oldest", ALICE),
         (Compare("timestamp", "lt", format_utc(LATER)), "oldest", ALICE),
     ]
-    cursors = [await _cursor(records, *question) for question in questions]  # type: ignore[arg-type]
+    cursors = [await _cursor(records, *question) for question in questions]  # type: ignore[arg-type] # mypy joins the types of a tuple
     for number, cursor in enumerate(cursors):
         for other, question in enumerate(questions):
-            refused = await _is_refused(records, cursor, *question)  # type: ignore[arg-type]
+            refused = await _is_refused(records, cursor, *question)  # type: ignore[arg-type] # mypy joins the types of a tuple
             assert refused == (number != other), (number, other)
 
 

@@ -46,6 +46,7 @@ class Server:
         # The disk of whoever runs the tests may be nearly full.
         found = {"AUDITLOG_MIN_FREE_BYTES": "0", "AUDITLOG_DATA_DIR": str(self.folder)}
         found |= {"PATH": path, "AUDITLOG_SHUTDOWN_GRACE": self.grace}
+        found |= {"TMPDIR": str(self.folder.parent)}
         return found | ({"AUDITLOG_STORE": self.store} if self.store else {})
 
     def start(self) -> None:
@@ -376,7 +377,7 @@ def within(seconds: float, found: Callable[[], bool]) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks /proc")
-def test_workers_end_with_their_parent_and_a_dead_one_leaves_the_figures(
+def test_workers_end_with_their_parent_and_the_figures_of_the_dead_go(
     mongodb_url: str, tmp_path: Path
 ) -> None:
     server = Server(tmp_path / "data", mongodb_url, ("--workers", "2"))
@@ -391,6 +392,12 @@ def test_workers_end_with_their_parent_and_a_dead_one_leaves_the_figures(
         assert len(workers) == 2
         server.stop(signal.SIGKILL)
         assert within(10, lambda: not any(is_alive(pid) for pid in workers))
+        (left,) = tmp_path.glob("auditlog-workers-*")
+        server.start()
+        (used,) = tmp_path.glob("auditlog-workers-*")
+        assert used != left
+        server.stop()
+        assert list(tmp_path.glob("auditlog-workers-*")) == []
     finally:
         server.stop(signal.SIGKILL)
 

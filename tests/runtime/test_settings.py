@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditlogservice.errors import UnsafeSetup
+from auditlogservice.runtime.cli.serve import _environment
 from auditlogservice.runtime.settings import load_settings
 
 if TYPE_CHECKING:
@@ -83,3 +84,17 @@ def test_a_setting_of_the_file_that_does_not_exist_is_named(an_empty_folder: Pat
     (an_empty_folder / "auditlogservice.toml").write_text("prot = 1\n[server]\nport = 2\n")
     with pytest.raises(UnsafeSetup, match="do not exist: prot, server"):
         load_settings()
+
+
+@pytest.mark.parametrize("seconds", [0.5, 0.000001, 1, 43_200.25])
+def test_a_worker_reads_the_settings_of_its_parent_from_its_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seconds: float
+) -> None:
+    span = timedelta(seconds=seconds)
+    told = load_settings(
+        store="mongodb://db/a?replicaSet=rs0", data_dir=tmp_path, workers=2, host="::1", port=0,
+        store_timeout=span, shutdown_grace=span, token_ttl=timedelta(days=30), log_level="debug",
+    )  # fmt: skip
+    for name, value in _environment(told).items():
+        monkeypatch.setenv(name, value)
+    assert load_settings() == told

@@ -451,7 +451,7 @@ def _user(name: str = "alice", **changes: object) -> User:
         "disabled": False,
         "created_at": NOON,
     }
-    return User(**{**values, **changes})  # type: ignore[arg-type]
+    return User(**{**values, **changes})  # type: ignore[arg-type] # each value has its own type
 
 
 async def test_a_user_is_found_by_name_and_by_id(store: Store) -> None:

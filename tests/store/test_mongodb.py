@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
 
 import pymongo
 import pytest
@@ -19,6 +20,7 @@ from pymongo.uri_parser import parse_uri
 from auditlogservice.errors import (
     AuditLogError,
     OutcomeUnknown,
+    Overloaded,
     QueryTimeout,
     StorageFull,
     StoreUnreachable,
@@ -34,15 +36,18 @@ from auditlogservice.filters import (
     Words,
     all_of,
 )
+from auditlogservice.language import parse_text
 from auditlogservice.store.mongodb import open_mongodb, paging
 from auditlogservice.store.mongodb.connection import check_topology, check_version
 from auditlogservice.store.mongodb.schema import INDEXES
 from auditlogservice.store.port import Appended, Replayed, Submission
+from auditlogservice.times import format_utc
 from mongod import Mongod, ReplicaSet
-from strategies import draft, told
+from strategies import NOON, draft, told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from auditlogservice.store.mongodb import MongoStore
@@ -313,9 +318,15 @@ def stages(plan: Any) -> set[str]:
             return set()
 
 
+def _second(number: int) -> datetime:
+    return NOON + timedelta(seconds=number)
+
+
 @pytest.fixture
 async def overheard(mongodb_url: str) -> AsyncIterator[tuple[MongoStore, Overheard]]:
-    """A store with 400 records: one user in 400, one type in 4, and one name for all."""
+    """A store with 400 records, one a second: one user and one target in 400, one type in 4, one
+    address in 40, and one name for all.
+    """
     ear = Overheard()
     pymongo.monitoring.register(ear)
     try:
@@ -330,10 +341,12 @@ async def overheard(mongodb_url: str) -> AsyncIterator[tuple[MongoStore, Overhea
                     "same",
                     event_type=f"type {number % 4}",
                     actor={"id": f"u{number}"},
+                    targets=[{"id": "all"}, {"id": f"t{number}"}],
                     event_data={"n": number},
                     **({} if number % 40 else {"context": {"ip": "10.0.0.1"}}),
                     **({} if number % 40 else {"occurred_at": "2026-01-31T12:00:00Z"}),
-                )
+                ),
+                at=_second(number),
             )
             for number in range(400)
         ),
@@ -343,29 +356,51 @@ async def overheard(mongodb_url: str) -> AsyncIterator[tuple[MongoStore, Overhea
     await store.close()
 
 
+# What is asked; how many of at most ten records that gives; how many keys may be looked at.
+PRECISE = {
+    "all": (EVERYTHING, 10, 12),
+    "one": (where(event_type="type 1"), 10, 12),
+    "either": (either("event_type", "type 1", "type 2"), 10, 12),
+    "rare last": (where(name="same", actor__id="u399"), 1, 3),
+    "rare first": (where(actor__id="u399", name="same"), 1, 3),
+    "none": (where(name="same", event_type="no such"), 0, 3),
+    "sequence": (where(sequence="399"), 1, 3),
+    "target": (where(targets__id="t399"), 1, 3),
+    "common target": (where(targets__id="all"), 10, 12),
+    "address": (where(context__ip="10.0.0.1"), 10, 12),
+    "words": (parse_text("u399", now=NOON), 1, 3),
+    "common words": (parse_text("same", now=NOON), 10, 12),
+    "words that meet": (parse_text("same u399", now=NOON), 1, 3),
+    "since": (Compare("timestamp", "gte", format_utc(_second(395))), 5, 7),
+    "until": (Compare("timestamp", "lt", format_utc(_second(5))), 5, 7),
+    "time range": (
+        all_of(
+            Compare("timestamp", "gte", format_utc(_second(100))),
+            Compare("timestamp", "lt", format_utc(_second(300))),
+        ),
+        10,
+        12,
+    ),
+    "type in a time range": (
+        all_of(where(event_type="type 1"), Compare("timestamp", "gte", format_utc(_second(392)))),
+        2,
+        4,
+    ),
+}
+
+
 @pytest.mark.parametrize("order", ["oldest", "newest"])
-@pytest.mark.parametrize(
-    ("asked", "keys"),
-    [
-        (EVERYTHING, 12),
-        (where(event_type="type 1"), 12),
-        (either("event_type", "type 1", "type 2"), 12),
-        (where(name="same", actor__id="u399"), 3),
-        (where(actor__id="u399", name="same"), 3),
-        (where(name="same", event_type="no such"), 3),
-        (where(sequence="399"), 3),
-    ],
-    ids=["all", "one", "either", "rare last", "rare first", "none", "sequence"],
-)
+@pytest.mark.parametrize(("asked", "found", "keys"), PRECISE.values(), ids=PRECISE)
 async def test_a_page_reads_little_more_than_it_gives(
     overheard: tuple[MongoStore, Overheard],
     database: pymongo.database.Database[dict[str, Any]],
     asked: Filter,
+    found: int,
     keys: int,
-    order: str,
+    order: Literal["oldest", "newest"],
 ) -> None:
     store, ear = overheard
-    await page(store.events, asked, order="newest" if order == "newest" else "oldest", limit=10)
+    assert len(await page(store.events, asked, order=order, limit=10)) == found
     for plan in plans(database, ear.finds):
         used = stages(plan["queryPlanner"]["winningPlan"])
         assert "IXSCAN" in used
@@ -629,8 +664,11 @@ async def test_an_insert_that_never_succeeds_is_known_not_to_be_kept(
     assert await whole_log(hasty.events) == []
 
 
-async def test_a_full_disk_is_called_that(store: MongoStore, mongo: Client) -> None:
-    with failing(mongo, "insert", errorCode=14031), pytest.raises(StorageFull):
+@pytest.mark.parametrize(("code", "kind"), [(14_031, StorageFull), (388, Overloaded)])
+async def test_a_lack_of_room_on_the_disk_or_in_memory_is_called_that(
+    store: MongoStore, mongo: Client, code: int, kind: type[AuditLogError]
+) -> None:
+    with failing(mongo, "insert", errorCode=code), pytest.raises(kind):
         await append(store.events, draft())
     await keep(store.events, draft())
     assert len(await whole_log(store.events)) == 1

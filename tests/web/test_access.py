@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pymongo import MongoClient
 from starlette.routing import Route
 
 from auditlogservice.access import Scope
@@ -15,6 +20,9 @@ from running import EVENT, PASSWORD, running
 if TYPE_CHECKING:
     from auditlogservice.runtime.settings import Settings
     from running import Api
+
+OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+APSW = Path(sys.executable).parent / "apsw"
 
 # What each route asks for. A route that is in neither table fails the test below.
 PUBLIC = {
@@ -52,7 +60,7 @@ BODIES: dict[tuple[str, str], Any] = {
 
 
 def routes(api: Api) -> set[tuple[str, str]]:
-    app = api.http._transport.app  # type: ignore[attr-defined]
+    app = api.app
     included = [each.original_router for each in app.routes if hasattr(each, "original_router")]
     return {
         (method, route.path)
@@ -115,6 +123,32 @@ async def test_anything_but_a_good_token_is_401_on_every_route(
     for route in SCOPED:
         status = await call(memory_api, route, {"Authorization": header}, "0" * 24)
         assert status == 401, (route, header)
+
+
+async def test_a_parameter_that_a_call_does_not_have_is_refused_on_every_route(
+    memory_api: Api,
+) -> None:
+    """Where conditions are asked for, it is a condition on a field that no event has."""
+    owner = await memory_api.add("owner")
+    await memory_api.add("victim")
+    event = (await memory_api.record(owner))["_id"]
+    for route in SCOPED:
+        method, path = route
+        path = path.replace("{event_id}", event).replace("{name}", "victim")
+        answer = await memory_api.http.request(
+            method, path, params={"colour": "red"}, json=BODIES.get(route), headers=owner
+        )
+        assert answer.status_code == 422, (route, answer.text)
+        assert "colour" in [flaw["pointer"] for flaw in answer.json()["errors"]], route
+    assert [record["_id"] for record in await memory_api.listed(owner)] == [event]
+    assert (await memory_api.http.get("/users/victim", headers=owner)).status_code == 200
+
+
+async def test_signing_in_ignores_a_parameter_as_rfc_6749_says(memory_api: Api) -> None:
+    await memory_api.add("alice")
+    form = {"username": "alice", "password": PASSWORD}
+    answer = await memory_api.http.post("/token", params={"colour": "red"}, data=form)
+    assert answer.status_code == 200
 
 
 async def test_two_authorization_headers_are_refused(memory_api: Api) -> None:
@@ -213,6 +247,40 @@ async def test_a_token_of_one_node_is_good_on_another(settings: Settings) -> Non
         for node, friend in [(one, other), (other, one)]:
             headers = await node.sign_in("alice")
             assert (await friend.http.get("/me", headers=headers)).status_code == 200
+
+
+async def test_the_way_to_end_a_leaked_token_key_that_the_document_tells_does_so(
+    settings: Settings,
+) -> None:
+    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
+    async with running(settings) as one, running(elsewhere) as other:
+        leaked = await one.add("alice")
+        unhurt = await other.sign_in("alice")
+    (settings.data_dir / "token-key.pem").unlink()
+    async with running(settings) as one:  # a new key alone ends nothing
+        assert (await one.http.get("/me", headers=leaked)).status_code == 200
+    take_out_keys(settings.store_url)
+    async with running(settings) as one, running(elsewhere) as other:
+        for node, friend in [(one, other), (other, one)]:
+            for headers in (leaked, unhurt):
+                assert (await node.http.get("/me", headers=headers)).status_code == 401
+            fresh = await node.sign_in("alice")
+            assert (await friend.http.get("/me", headers=fresh)).status_code == 200
+        for headers in (leaked, unhurt):
+            answer = await one.http.get("/me", headers=headers)
+            assert answer.status_code == (401 if headers is leaked else 200)
+
+
+def take_out_keys(url: str) -> None:
+    """Do with the store what the document says."""
+    path = url.removeprefix("sqlite:///")
+    if path != url:
+        (statement,) = re.findall(r'^ *apsw \S+ "(DELETE [^"]+)"', OPERATIONS, re.MULTILINE)
+        subprocess.run([APSW, path, statement], check=True, timeout=30)
+        return
+    (collection,) = re.findall(r'db\.getCollection\("(\w+)"\)\.deleteMany\(\{\}\)', OPERATIONS)
+    with MongoClient[dict[str, Any]](url) as client:
+        assert client.get_default_database()[collection].delete_many({}).deleted_count
 
 
 async def test_a_scope_asked_for_narrows_the_token(api: Api) -> None:

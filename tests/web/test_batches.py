@@ -165,6 +165,7 @@ async def test_an_erased_event_is_not_recorded_again_by_a_retry(api: Api) -> Non
         (b'[{"a":1,"a":2}]', "application/json", "", 400),
         (b"[]", "text/csv", "", 415),
         (b"[]", "application/json", "?atomic=perhaps", 422),
+        (b"[]", "application/json", "?atomic=", 422),
         (b"[]", "application/json", "?atomic=true&atomic=false", 422),
         (b"[" + b"1," * 10_000 + b"1]", "application/json", "", 413),
         (b"7\n" * 10_001, "application/x-ndjson", "", 413),

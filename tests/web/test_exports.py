@@ -159,7 +159,7 @@ class Between:
     @classmethod
     def install(cls, api: Api, act: Act) -> None:
         subject = api.services.exporter
-        subject._store = cls(subject._store, act)  # type: ignore[assignment]
+        subject._store = cls(subject._store, act)  # type: ignore[assignment] # it stands in for the store
 
     async def page(self, query: PageQuery) -> list[Record]:
         self._pages += 1
@@ -299,7 +299,7 @@ async def ask(api: Api, user: dict[str, str], name: str) -> list[Any]:
     async def send(message: Any) -> None:
         messages.append(message)
 
-    app: Any = api.http._transport.app  # type: ignore[attr-defined]
+    app = api.app
     await app(scope, receive, send)
     return messages
 
@@ -311,7 +311,7 @@ async def test_a_client_notices_that_the_answer_was_broken_off(memory_api: Api) 
     async def fail() -> None:
         raise StoreUnreachable
 
-    app = memory_api.http._transport.app  # type: ignore[attr-defined]
+    app = memory_api.app
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None)
         server = uvicorn.Server(config)

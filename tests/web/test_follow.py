@@ -127,7 +127,7 @@ async def listening(
         "query_string": query.encode(), "client": None, "server": ("test", 80), "state": {},
         "headers": [(name.lower().encode(), value.encode()) for name, value in sent.items()],
     }  # fmt: skip
-    app = api.http._transport.app  # type: ignore[attr-defined]
+    app = api.app
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(app(scope, listener.receive, listener.send))
         await asyncio.wait_for(listener.answered.wait(), 10)
@@ -185,7 +185,7 @@ async def test_a_listener_that_takes_nothing_in_is_dropped(
 
     listener = Listener()
     async with asyncio.timeout(10):
-        app = memory_api.http._transport.app  # type: ignore[attr-defined]
+        app = memory_api.app
         scope = {
             "type": "http", "method": "GET", "path": "/events/stream", "query_string": b"",
             "headers": [(b"authorization", user["Authorization"].encode())],
@@ -241,7 +241,7 @@ async def test_idle_followers_ask_the_store_together(
 async def test_a_caller_who_hangs_up_ends_the_work(memory_api: Api) -> None:
     user = await memory_api.add("alice")
     listener = Listener()
-    app = memory_api.http._transport.app  # type: ignore[attr-defined]
+    app = memory_api.app
     scope = {
         "type": "http", "method": "GET", "path": "/events/feed", "query_string": b"wait=60",
         "headers": [(b"authorization", user["Authorization"].encode())],

@@ -62,9 +62,9 @@ async def test_absent_and_null_fields_are_left_out_but_event_data(api: Api) -> N
 @given(data=st.dictionaries(keys, values, max_size=4))
 async def test_any_json_in_event_data_comes_back_equal(api: Api, data: dict[str, Any]) -> None:
     try:
-        user = api.user  # type: ignore[attr-defined]
+        user = api.user  # type: ignore[attr-defined] # kept for the next example
     except AttributeError:
-        user = api.user = await api.add("alice")  # type: ignore[attr-defined]
+        user = api.user = await api.add("alice")  # type: ignore[attr-defined] # kept for the next example
     body = orjson.dumps({**EVENT, "event_data": data})
     made = await api.http.post(
         "/events", content=body, headers={**user, "content-type": "application/json"}

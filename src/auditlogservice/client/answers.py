@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from auditlogservice.canonical import Json, parse
 from auditlogservice.client.failures import Problem
+from auditlogservice.client.values import as_object, as_whole
 from auditlogservice.errors import Flaw, InputRefused, MalformedInput
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Answer:
 
     @property
     def sequence(self) -> int:
-        return _whole(self.record, "sequence")
+        return as_whole(self.record.get("sequence"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +95,12 @@ class BatchAnswer:
 
 
 def read_answer(raw: bytes, *, replayed: bool) -> Answer:
-    return Answer(raw, _object(parse(raw)), replayed)
+    return Answer(raw, as_object(parse(raw)), replayed)
 
 
 def read_page(raw: bytes) -> list[Answer]:
     """Return the records of a page, each with its own bytes out of the whole."""
-    return [Answer(item, _object(parse(item))) for item in split_array(raw)]
+    return [Answer(item, as_object(parse(item))) for item in split_array(raw)]
 
 
 def split_array(raw: bytes) -> list[bytes]:
@@ -129,20 +130,20 @@ def _end_of_value(words: str, place: int) -> int:
 
 
 def read_batch(raw: bytes) -> BatchAnswer:
-    value = _object(parse(raw))
+    value = as_object(parse(raw))
     return BatchAnswer(
         tuple(
             Kept(
-                index=_whole(item, "index"),
+                index=as_whole(item.get("index")),
                 id=_words(item, "_id"),
-                sequence=_whole(item, "sequence"),
+                sequence=as_whole(item.get("sequence")),
                 replayed=item.get("replayed") is True,
             )
             for item in _objects(value.get("successful"))
         ),
         tuple(
             TurnedAway(
-                index=_whole(item, "index"),
+                index=as_whole(item.get("index")),
                 code=_words(item, "code"),
                 detail=_words(item, "detail"),
                 pointer=_words(item, "pointer"),
@@ -153,17 +154,17 @@ def read_batch(raw: bytes) -> BatchAnswer:
 
 
 def read_token(raw: bytes) -> Token:
-    value = _object(parse(raw))
+    value = as_object(parse(raw))
     token = _words(value, "access_token")
     if not token:
         raise MalformedInput("there is no access_token in it")
-    return Token(token, _whole(value, "expires_in"), _words(value, "scope"))
+    return Token(token, as_whole(value.get("expires_in")), _words(value, "scope"))
 
 
 def read_problem(raw: bytes, *, status: int, reason: str) -> Problem:
     """Return what a refusal says, whatever it is made of: a proxy's page has only a status."""
     try:
-        value = _object(parse(raw))
+        value = as_object(parse(raw))
     except InputRefused:
         value = {}
     detail = _words(value, "detail") or _words(value, "error_description")
@@ -187,12 +188,6 @@ def _skip(words: str, place: int) -> int:
     return place
 
 
-def _object(value: Json) -> dict[str, Json]:
-    if not isinstance(value, dict):
-        raise MalformedInput("this is no JSON object")
-    return value
-
-
 def _objects(value: Json) -> Sequence[dict[str, Json]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
@@ -200,8 +195,3 @@ def _objects(value: Json) -> Sequence[dict[str, Json]]:
 def _words(value: dict[str, Json], key: str) -> str:
     found = value.get(key)
     return found if isinstance(found, str) else ""
-
-
-def _whole(value: dict[str, Json], key: str) -> int:
-    found = value.get(key)
-    return found if isinstance(found, int) else 0

@@ -100,7 +100,15 @@ class Client:
         return self._wire.read(lambda raw: read_answer(raw, replayed=replayed), answer)
 
     def send_batch(self, events: Iterable[Mapping[str, Json]]) -> BatchAnswer:
-        """Keep many events in one call; each may carry its own `idempotency_key`."""
+        """Keep many events; each may carry its own `idempotency_key`, else it gets one here.
+
+        An event that the server refuses is in `failed`, and the others are kept all the same.
+        Any number may be given: a batch with more events or bytes than the server takes in one
+        call (10,000 and 16 MiB) goes in halves. Raises Refused if the server refuses the whole,
+        TooLarge for a single event that is too large; TooBusy or ServerUnreachable if it could
+        not take it. What was kept until then stays, and sending the same events with the same
+        keys again is safe.
+        """
         return self.send_lines(
             [dump({"idempotency_key": uuid.uuid4().hex, **event}) for event in events]
         )
@@ -122,6 +130,7 @@ class Client:
         return self._wire.read(read_batch, answer)
 
     def get(self, event_id: str) -> Answer:
+        """Return one record. Raises Refused if there is none (404), or if it was erased (410)."""
         answer = self._wire.get(f"/events/{quote(event_id, safe='')}")
         return self._wire.read(lambda raw: read_answer(raw, replayed=False), answer)
 
@@ -165,10 +174,12 @@ class Client:
     def feed(
         self, filters: Filters = (), *, after: int = START, wait: int = 0
     ) -> Iterator[Answer]:
-        """Yield the records after a place, each once, in order, by asking.
+        """Yield the records that match after a place, each once, in order, by asking.
 
-        It ends where the log ends, unless `wait` says for how many seconds to ask at a time:
-        then it never does.
+        `after` is the sequence that was seen last. It ends where the log ends, unless `wait`
+        says for how many seconds, 60 at most, the server may hold an answer back: then it never
+        does. Raises Refused if the question is refused, TooBusy or ServerUnreachable if no
+        answer comes, after the retries; the sequence of the last record is where to go on.
         """
         path = _path("/events/feed", filters, after=after, wait=wait, limit=MAX_PAGE)
         while True:

@@ -88,7 +88,7 @@ class SignInNeeded(Refused):
 
 
 class TooBusy(Refused):
-    """Still 429, 502, 503 or 504 after the retries. What was sent may be sent again."""
+    """Still 408, 429, 502, 503 or 504 after the retries. What was sent may be sent again."""
 
 
 class TooLarge(Refused):

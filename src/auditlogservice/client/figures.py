@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
 from auditlogservice.canonical import Json, parse
+from auditlogservice.client.values import as_array, as_object, as_text, as_whole
 from auditlogservice.errors import MalformedInput
 from auditlogservice.times import parse_rfc3339
 
@@ -63,13 +64,13 @@ def read_count(raw: bytes) -> Count:
 
 
 def read_histogram(raw: bytes) -> Histogram:
-    value = _object(parse(raw))
+    value = as_object(parse(raw))
     since = value.get("complete_since")
     return Histogram(
-        _text(value.get("interval")),
+        as_text(value.get("interval")),
         tuple(
-            Bucket(_moment(item.get("start")), _whole(item.get("count")))
-            for item in map(_object, _array(value.get("buckets")))
+            Bucket(_moment(item.get("start")), as_whole(item.get("count")))
+            for item in map(as_object, as_array(value.get("buckets")))
         ),
         _relation(value.get("relation")),
         None if since is None else _moment(since),
@@ -77,17 +78,17 @@ def read_histogram(raw: bytes) -> Histogram:
 
 
 def read_facets(raw: bytes) -> Facets:
-    value = _object(parse(raw))
+    value = as_object(parse(raw))
     values = tuple(
-        Facet(_text(item.get("value")), _whole(item.get("count")))
-        for item in map(_object, _array(value.get("values")))
+        Facet(as_text(item.get("value")), as_whole(item.get("count")))
+        for item in map(as_object, as_array(value.get("values")))
     )
-    return Facets(_text(value.get("field")), values, _count(value.get("records")))
+    return Facets(as_text(value.get("field")), values, _count(value.get("records")))
 
 
 def _count(value: Json) -> Count:
-    told = _object(value)
-    return Count(_whole(told.get("value")), _relation(told.get("relation")))
+    told = as_object(value)
+    return Count(as_whole(told.get("value")), _relation(told.get("relation")))
 
 
 def _relation(value: Json) -> Relation:
@@ -98,30 +99,6 @@ def _relation(value: Json) -> Relation:
 
 def _moment(value: Json) -> datetime:
     try:
-        return parse_rfc3339(_text(value))
+        return parse_rfc3339(as_text(value))
     except ValueError as error:
         raise MalformedInput(str(error)) from None
-
-
-def _object(value: Json) -> dict[str, Json]:
-    if not isinstance(value, dict):
-        raise MalformedInput("expected a JSON object")
-    return value
-
-
-def _array(value: Json) -> list[Json]:
-    if not isinstance(value, list):
-        raise MalformedInput("expected a JSON array")
-    return value
-
-
-def _text(value: Json) -> str:
-    if not isinstance(value, str):
-        raise MalformedInput("expected a text")
-    return value
-
-
-def _whole(value: Json) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise MalformedInput("expected a whole number")
-    return value

@@ -71,17 +71,14 @@ class Plan:
         if shape not in {BY_NAME["native"], NATIVE_ROW}:
             _drop_future(told, now)
         told = by_hand.apply(self.rules, told, record) if self.rules else told
-        return Telling(
-            told, shape.name if shape else "rules", shape.natural_id(record) if shape else ""
-        )
+        return Telling(told, shape.natural_id(record) if shape else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """An event, the format it was told from, and the source's own name for it, if it has one."""
+    """An event, and the source's own name for it, if it has one."""
 
     event: Told
-    format: str
     natural_id: str
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Each says "not now": the limit, a proxy that lost the server, the server itself.
-WORTH_REPEATING = frozenset({429, 502, 503, 504})
+# Each says "not now": a line that was too slow, the limit, a proxy that lost the server, the
+# server itself.
+WORTH_REPEATING = frozenset({408, 429, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)

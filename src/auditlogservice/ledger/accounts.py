@@ -82,7 +82,7 @@ class Accounts:
         """Return the user, if it is of `tenant` (None: any). Raises UserNotFound."""
         user = await self._store.user_named(name)
         if user is None or tenant not in {None, user.tenant}:
-            raise UserNotFound(name)
+            raise UserNotFound
         return user
 
     async def change(

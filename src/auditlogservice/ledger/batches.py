@@ -20,7 +20,7 @@ from auditlogservice.errors import (
     OutcomeUnknown,
     Unavailable,
 )
-from auditlogservice.events import is_idempotency_key, read_event
+from auditlogservice.events import IDEMPOTENCY_KEY_RULE, is_idempotency_key, read_event
 from auditlogservice.store.port import Submission, Withdrawn
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 MAX_ATOMIC_WEIGHT = 8 * 1024 * 1024  # of a batch that has to fit one transaction
 _PORTION_EVENTS = 500
 _PORTION_WEIGHT = 2 * 1024 * 1024
-
-_KEY_FLAW = Flaw("/idempotency_key", "an idempotency key is 1 to 255 visible ASCII characters")
 
 Fate: TypeAlias = "Outcome | AuditLogError"
 
@@ -79,7 +77,7 @@ def _split_key(value: Json) -> tuple[str | None, Json]:
         return None, value
     key = value["idempotency_key"]
     if not isinstance(key, str) or not is_idempotency_key(key):
-        raise InvalidInput([_KEY_FLAW])
+        raise InvalidInput([Flaw("/idempotency_key", IDEMPOTENCY_KEY_RULE)])
     return key, {name: item for name, item in value.items() if name != "idempotency_key"}
 
 

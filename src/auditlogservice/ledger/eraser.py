@@ -53,7 +53,7 @@ class Eraser:
         """
         kept = await self._store.find(principal.tenant, parse_id(event_id))
         if kept is None:
-            raise EventNotFound(event_id)
+            raise EventNotFound
         if isinstance(kept, Erasure):
             raise kept.error(principal.tenant)
         if is_tombstone(kept.fields()):
@@ -84,7 +84,7 @@ class Eraser:
         place = record.sequence
         found = await self._ledger.openings(tenant, place, place + 1, content=False)
         if not found:  # erased rows stay, so someone took it out of the store
-            raise EventNotFound(record.id)
+            raise EventNotFound
         return leaf_hash(found[0].entry.to_bytes())
 
     def _tombstone(

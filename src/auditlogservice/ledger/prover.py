@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from auditlogservice.checkpoints import Checkpoint, EntryProof
-from auditlogservice.entries import BUNDLE_ENTRIES, bundle
-from auditlogservice.errors import EventNotFound, NotFound, ProofInvalid
+from auditlogservice.errors import (
+    EventNotFound,
+    LedgerDamaged,
+    MalformedInput,
+    NotFound,
+    ProofInvalid,
+)
 from auditlogservice.ledger.records import parse_id
 from auditlogservice.merkle import (
     HASH_BYTES,
@@ -18,7 +23,7 @@ from auditlogservice.merkle import (
     verify_inclusion,
 )
 from auditlogservice.notes import Note
-from auditlogservice.tiles import hashes_of, tiles_of
+from auditlogservice.tiles import WIDTH, hashes_of, tiles_of, to_bundle
 
 if TYPE_CHECKING:
     from auditlogservice.access import Principal
@@ -52,16 +57,16 @@ class Prover:
     async def entries(self, tenant: str, number: int, width: int) -> bytes:
         """Return the first `width` entries of a bundle. Raises NotFound if it has fewer."""
         openings = await self._openings(tenant, number, width, content=False)
-        if [one.sequence % BUNDLE_ENTRIES for one in openings] != list(range(width)):
+        if [one.sequence % WIDTH for one in openings] != list(range(width)):
             raise NotFound("the tree has no such entries")
-        return await asyncio.to_thread(lambda: bundle(one.entry.to_bytes() for one in openings))
+        return await asyncio.to_thread(lambda: to_bundle(one.entry.to_bytes() for one in openings))
 
     async def salts(self, tenant: str, number: int) -> list[bytes | None]:
         """Return the salts of the records of a bundle; None where one was erased, or is lost."""
-        openings = await self._openings(tenant, number, BUNDLE_ENTRIES, content=True)
+        openings = await self._openings(tenant, number, WIDTH, content=True)
         salts: list[bytes | None] = []
         for opening in openings:
-            place = opening.sequence - number * BUNDLE_ENTRIES
+            place = opening.sequence - number * WIDTH
             salts += [None] * (place - len(salts))
             salts.append(opening.salt)
         if not salts:
@@ -71,13 +76,19 @@ class Prover:
     async def prove(self, principal: Principal, event_id: str) -> Proven:
         """Return the proof of a record, erased or not, in a tree that was signed.
 
-        Raises EventNotFound; NotSigned if no checkpoint covers the record in time; ProofInvalid
+        Raises EventNotFound; NotSigned if no checkpoint covers the record in time; LedgerDamaged
         if the store's tree does not prove it.
         """
+        try:
+            return await self._prove(principal, event_id)
+        except (MalformedInput, ProofInvalid) as error:
+            raise LedgerDamaged(str(error)) from None
+
+    async def _prove(self, principal: Principal, event_id: str) -> Proven:
         tenant = principal.tenant
         kept = await self._events.find(tenant, parse_id(event_id))
         if kept is None:
-            raise EventNotFound(event_id)
+            raise EventNotFound
         index = kept.sequence
         signed = await self._signer.covering(tenant, index)
         note = Note.parse(signed.note)
@@ -108,5 +119,5 @@ class Prover:
     async def _openings(
         self, tenant: str, number: int, width: int, *, content: bool
     ) -> list[Opening]:
-        first = number * BUNDLE_ENTRIES
+        first = number * WIDTH
         return await self._ledger.openings(tenant, first, first + width, content=content)

@@ -71,7 +71,7 @@ class Records:
         """Return the record. Raises EventNotFound, also for ids that are none; EventErased."""
         kept = await self._store.find(principal.tenant, parse_id(event_id))
         if kept is None:
-            raise EventNotFound(event_id)
+            raise EventNotFound
         if isinstance(kept, Erasure):
             raise kept.error(principal.tenant)
         return kept
@@ -168,5 +168,5 @@ def parse_id(text: str) -> EventId:
     """Return the id. Raises EventNotFound if the text is none."""
     event_id = parse_event_id(text)
     if event_id is None:
-        raise EventNotFound(text)
+        raise EventNotFound
     return event_id

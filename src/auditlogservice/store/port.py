@@ -1,8 +1,9 @@
 """What the service needs of a store, in words. Two adapters keep this contract, each natively.
 
 Every method MUST be safe to call concurrently, from many tasks and many processes. Every method
-may raise StoreUnreachable, and MUST return or raise within the adapter's time limit. A text from
-a caller MUST never be read as an operator, a pattern or a statement.
+may raise StoreUnreachable; a wait for a server, or for another process, MUST end within a time
+limit of the adapter's own, and a wait for the local disk need not. A text from a caller MUST
+never be read as an operator, a pattern or a statement.
 """
 
 from __future__ import annotations
@@ -109,8 +110,8 @@ class EventStore(Protocol):
         A submission MUST be kept whole or not at all if anything fails. If it is atomic, a draft
         that conflicts, or that replays what was erased, withdraws the rest of it.
 
-        Raises StorageFull, StoreBroken or StoreUnreachable if nothing was kept; OutcomeUnknown
-        if that cannot be told.
+        Raises StorageFull, StoreBroken, StoreUnreachable or Overloaded if nothing was kept;
+        OutcomeUnknown if that cannot be told.
         """
         ...
 

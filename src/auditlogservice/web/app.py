@@ -20,6 +20,7 @@ from auditlogservice.web.routes import (
     follow,
     health,
     ledger,
+    limits,
     lists,
     pages,
     tokens,
@@ -60,12 +61,12 @@ def create_app(
     )
     problems.install(app)
     for module in (
-        tokens, batches, lists, follow, exports, events, ledger, anchors, users, health, pages,
+        tokens, batches, lists, follow, exports, events, ledger, anchors, users, health, limits,
+        pages,
     ):  # fmt: skip
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id)
-    # FastAPI's documented way to give a document of one's own.
-    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign] # FastAPI's documented way
     return app
 
 

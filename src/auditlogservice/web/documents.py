@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from auditlogservice.access import Scope
-from auditlogservice.events import EventModel
+from auditlogservice.events import MAX_IDEMPOTENCY_KEY, EventModel
 from auditlogservice.ledger.passwords import MAX_LENGTH, MIN_LENGTH
 from auditlogservice.web.problems import ALL, MEDIA_TYPE
 
@@ -63,7 +63,7 @@ _BATCH_EVENT = {
     "title": "BatchEvent",
     "properties": {
         **_EVENT["properties"],
-        "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255},
+        "idempotency_key": {"type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY},
     },
 }
 _INDEX = {"type": "integer", "minimum": 0, "description": "Which event of the batch, from 0."}

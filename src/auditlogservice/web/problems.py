@@ -18,6 +18,7 @@ from starlette.routing import Match
 from auditlogservice import errors
 from auditlogservice.canonical import pointer_to
 from auditlogservice.errors import AuditLogError, Flaw, InvalidInput
+from auditlogservice.events import MAX_IDEMPOTENCY_KEY
 from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
     ),
     errors.BadIdempotencyKey: _P(
         400, "bad-idempotency-key", "The idempotency key cannot be used",
-        "Use 1 to 255 visible ASCII characters, for example a UUID.",
+        f"Use 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters, for example a UUID.",
     ),
     errors.InvalidInput: _P(
         422, "invalid", "The input was understood and refused",
@@ -152,9 +153,13 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
         "A checkpoint that covers it follows within a second or so; if none does, the node's log "
         "says why it refuses to sign.",
     ),
+    errors.LedgerDamaged: _P(
+        503, "ledger-damaged", "What is stored does not prove itself",
+        "The hashes of the log do not fit together. `auditlogservice fsck` says where.",
+    ),
     errors.ProofInvalid: _P(
-        503, "proof-invalid", "What is stored does not prove itself",
-        "Hashes or signatures of the log do not fit together. `auditlogservice fsck` says where.",
+        422, "proof-invalid", "This proves nothing",
+        "Hashes or signatures do not fit together. Get them again from their source.",
     ),
     errors.QueryTimeout: _P(
         503,

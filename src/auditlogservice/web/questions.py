@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
+    from starlette.requests import Request
+
     from auditlogservice.filters import Operator
     from auditlogservice.ledger.records import Order
 
@@ -81,6 +83,17 @@ class Parameters:
         """Raise InvalidInput, with the parameter of each, if there are flaws."""
         if self.flaws:
             raise InvalidInput(self.flaws)
+
+    def end(self) -> None:
+        """Do as `done` does, and refuse what nobody took: a call without filters has no others."""
+        for name in self.given:
+            self.refuse(name, "this call has no such parameter")
+        self.done()
+
+
+def refuse_parameters(request: Request) -> None:
+    """Raise InvalidInput for each parameter of a call that has none."""
+    Parameters.read(request.scope["query_string"]).end()
 
 
 def parse_question(parameters: Parameters, *, now: datetime) -> Question:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import sys
-import tempfile
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +20,7 @@ from auditlogservice.errors import UnsafeSetup
 from auditlogservice.runtime.http import BoundedHttp
 from auditlogservice.runtime.keys import load_token_key
 from auditlogservice.runtime.lifespan import KeptStart
+from auditlogservice.runtime.metrics_folder import metrics_folder
 from auditlogservice.runtime.observability import configure_logs, forget_worker
 from auditlogservice.runtime.settings import Settings, load_settings
 from auditlogservice.runtime.wiring import build_app, open_accounts
@@ -150,10 +150,8 @@ def _serve_one(settings: Settings, listener: socket.socket) -> None:
 
 def _serve_many(settings: Settings, listener: socket.socket) -> None:
     """Several processes on one socket. They are told the settings by their environment."""
-    with tempfile.TemporaryDirectory(prefix="auditlog-metrics-") as figures:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures
-        for name in Settings.model_fields:
-            os.environ[f"AUDITLOG_{name.upper()}"] = _spell(getattr(settings, name))
+    with metrics_folder() as folder:
+        os.environ |= {"PROMETHEUS_MULTIPROC_DIR": str(folder), **_environment(settings)}
         app = "auditlogservice.runtime.wiring:app_from_environment"
         supervisor = _Supervisor(_config(app, settings), [listener])
         supervisor.run()
@@ -161,8 +159,17 @@ def _serve_many(settings: Settings, listener: socket.socket) -> None:
         raise UnsafeSetup("a worker could not start; it has said why")
 
 
+def _environment(settings: Settings) -> dict[str, str]:
+    """Return the variables from which a worker reads the same settings."""
+    return {
+        f"AUDITLOG_{name.upper()}": _spell(getattr(settings, name))
+        for name in Settings.model_fields
+    }
+
+
 def _spell(value: object) -> str:
-    return f"{int(value.total_seconds())}s" if isinstance(value, timedelta) else str(value)
+    """Return the text that the settings read back as this value."""
+    return f"PT{value.total_seconds():f}S" if isinstance(value, timedelta) else str(value)
 
 
 class _Supervisor(Multiprocess):

@@ -13,7 +13,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from auditlogservice.access import DEFAULT_SCOPES, DEFAULT_TENANT, format_scopes, parse_scopes
+from auditlogservice.access import (
+    DEFAULT_SCOPES,
+    DEFAULT_TENANT,
+    describe_user,
+    format_scopes,
+    parse_scopes,
+)
 from auditlogservice.runtime.settings import load_settings
 from auditlogservice.runtime.wiring import open_accounts, require_store
 from auditlogservice.times import format_utc
@@ -81,7 +87,7 @@ def list_users(
 
     users = asyncio.run(work())
     if as_json:
-        typer.echo(json.dumps([_shown(user) for user in users], indent=2))
+        typer.echo(json.dumps([describe_user(user) for user in users], indent=2))
         return
     table = Table("name", "tenant", "scopes", "state", "since")
     for user in users:
@@ -89,16 +95,6 @@ def list_users(
         since = format_utc(user.created_at)[:10]
         table.add_row(user.name, user.tenant, format_scopes(user.scopes), state, since)
     Console().print(table)
-
-
-def _shown(user: User) -> dict[str, object]:
-    return {
-        "name": user.name,
-        "tenant": user.tenant,
-        "scopes": format_scopes(user.scopes).split(),
-        "disabled": user.disabled,
-        "created_at": format_utc(user.created_at),
-    }
 
 
 @users_app.command()

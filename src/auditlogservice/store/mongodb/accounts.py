@@ -44,7 +44,7 @@ class MongoAccountStore:
             try:
                 await self._users.insert_one(document_of_user(user))
             except DuplicateKeyError:
-                raise UserExists(user.name) from None
+                raise UserExists from None
 
     async def change_user(self, user_id: str, change: UserChange) -> User:
         with writing(), Patience(self._timeout).limit():
@@ -52,14 +52,14 @@ class MongoAccountStore:
                 {"_id": user_id}, update_of_user(change), return_document=ReturnDocument.AFTER
             )
         if document is None:
-            raise UserNotFound(user_id)
+            raise UserNotFound
         return user_of(document)
 
     async def remove_user(self, user_id: str) -> None:
         with writing(), Patience(self._timeout).limit():
             done = await self._users.delete_one({"_id": user_id})
         if not done.deleted_count:
-            raise UserNotFound(user_id)
+            raise UserNotFound
 
     async def user_named(self, name: str) -> User | None:
         return await self._user({"name": name})

@@ -21,7 +21,13 @@ from pymongo.errors import (
     WriteConcernError,
 )
 
-from auditlogservice.errors import OutcomeUnknown, QueryTimeout, StorageFull, StoreUnreachable
+from auditlogservice.errors import (
+    OutcomeUnknown,
+    Overloaded,
+    QueryTimeout,
+    StorageFull,
+    StoreUnreachable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +38,7 @@ TRANSIENT = "TransientTransactionError"  # the server is sure that nothing was k
 
 _DUPLICATE_KEY = 11_000
 _OUT_OF_DISK_SPACE = 14_031
+_TOO_LARGE_FOR_CACHE = 388  # of a transaction; from MongoDB 6.2 on
 _NEVER_SENT = (ServerSelectionTimeoutError, WaitQueueTimeoutError)
 _FATE_UNKNOWN = (ConnectionFailure, WriteConcernError, ExecutionTimeout)
 
@@ -72,7 +79,12 @@ def writing() -> Iterator[None]:
 def not_kept(error: PyMongoError) -> Unavailable:
     """Return our error for a failure that is known to have kept nothing."""
     _tell(error)
-    return StorageFull() if _OUT_OF_DISK_SPACE in _codes(error) else StoreUnreachable()
+    codes = _codes(error)
+    if _OUT_OF_DISK_SPACE in codes:
+        return StorageFull()
+    # The server has less room for what is being written than it would take: not worth a
+    # repetition at once, since the same transaction would fail again.
+    return Overloaded() if _TOO_LARGE_FOR_CACHE in codes else StoreUnreachable()
 
 
 def is_duplicate(error: PyMongoError) -> bool:

@@ -35,6 +35,7 @@ from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure
 
 from auditlogservice.errors import UnsafeSetup
+from auditlogservice.store.mongodb.failures import is_duplicate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +81,6 @@ INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
 }
 
 _FREE_TO_DIFFER = frozenset({"v", "ns", "background"})
-_DUPLICATE_KEY = 11_000
 
 
 async def prepare(database: AsyncDatabase[Document]) -> None:
@@ -131,7 +131,7 @@ async def _index(collection: AsyncCollection[Document], wanted: list[Document]) 
     try:
         await collection.create_indexes([_as_model(index) for index in missing])
     except OperationFailure as error:
-        if error.code == _DUPLICATE_KEY:
+        if is_duplicate(error):
             raise UnsafeSetup(
                 f"{_place(collection)} holds documents that break a unique index of this "
                 "service: it was written by something else. Use an empty database, or restore "

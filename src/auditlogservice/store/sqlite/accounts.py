@@ -34,7 +34,7 @@ class SqliteAccountStore:
                     _columns(user),
                 )
             except apsw.ConstraintError:
-                raise UserExists(user.name) from None
+                raise UserExists from None
 
         await self._database.write(work)
 
@@ -54,7 +54,7 @@ class SqliteAccountStore:
                 values,
             ).fetchone()
             if row is None:
-                raise UserNotFound(user_id)
+                raise UserNotFound
             return _user(row)
 
         return await self._database.write(work)
@@ -63,7 +63,7 @@ class SqliteAccountStore:
         def work(connection: apsw.Connection) -> None:
             connection.execute("DELETE FROM users WHERE id=?", (user_id,))
             if not connection.changes():
-                raise UserNotFound(user_id)
+                raise UserNotFound
 
         await self._database.write(work)
 

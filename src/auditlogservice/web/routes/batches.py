@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -22,10 +21,12 @@ from auditlogservice.errors import (
 from auditlogservice.events import Erasure, Record
 from auditlogservice.ledger.batches import Told, prepare, record_each, record_together
 from auditlogservice.store.port import Appended, KeyConflict, Replayed, Withdrawn
+from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Writer
 from auditlogservice.web.bodies import MAX_BATCH_BYTES, read_body, require_media
 from auditlogservice.web.documents import JSON, answers, body, parameter, problems, refer
 from auditlogservice.web.problems import PROBLEMS, answer, problem_of
+from auditlogservice.web.questions import Parameters
 from auditlogservice.web.routes.events import IDEMPOTENCY_KEY, idempotency_key
 from auditlogservice.web.services import services
 
@@ -46,7 +47,7 @@ MAX_BATCH_EVENTS = 10_000
     summary="Record many events",
     responses={
         200: answers("What became of each event", refer("BatchResult")),
-        **problems(400, 401, 403, 413, 415, 422, 503),
+        **problems(400, 401, 403, 408, 413, 415, 422, 503),
     },
     openapi_extra={
         **body(
@@ -69,7 +70,9 @@ async def record_batch(request: Request, caller: Writer) -> Response:
     With it, a retry must send the same events in the same order.
     """
     media = require_media(request, (JSON, NDJSON))
-    atomic = _atomic(request)
+    parameters = Parameters.read(request.scope["query_string"])
+    atomic = parameters.choice("atomic", ("true", "false"), default="false") == "true"
+    parameters.end()
     batch_key = idempotency_key(request)
     here = services(request)
     with here.batches.place():
@@ -82,7 +85,7 @@ async def record_batch(request: Request, caller: Writer) -> Response:
         result = _result(caller.tenant, await record(here.recorder, items))
     if atomic and result["failed"]:
         return _refused(request, result)
-    return Response(orjson.dumps(result), media_type=JSON)
+    return json_answer(result)
 
 
 def _prepare(recorder: Recorder, told: Told, raw: bytes, media: str) -> list[Draft | InputRefused]:
@@ -90,19 +93,6 @@ def _prepare(recorder: Recorder, told: Told, raw: bytes, media: str) -> list[Dra
     if len(values) > MAX_BATCH_EVENTS:
         raise InputTooLarge(f"a batch may have {MAX_BATCH_EVENTS:,} events")
     return prepare(recorder, told, values)
-
-
-def _atomic(request: Request) -> bool:
-    given = request.query_params.getlist("atomic")
-    match given:
-        case []:
-            return False
-        case ["true" | "1"]:
-            return True
-        case ["false" | "0"]:
-            return False
-        case _:
-            raise InvalidInput([Flaw("atomic", "atomic is true or false")])
 
 
 def _lines(raw: bytes) -> list[Json | InputRefused]:

@@ -6,24 +6,28 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from auditlogservice import canonical
-from auditlogservice.errors import (
-    BadIdempotencyKey,
-    Flaw,
-    IdempotencyKeyReused,
-    InvalidInput,
+from auditlogservice.errors import BadIdempotencyKey, IdempotencyKeyReused
+from auditlogservice.events import (
+    IDEMPOTENCY_KEY_RULE,
+    MAX_EVENT_BYTES,
+    MAX_IDEMPOTENCY_KEY,
+    Erasure,
+    Record,
+    is_idempotency_key,
+    read_event,
 )
-from auditlogservice.events import MAX_EVENT_BYTES, Erasure, Record, is_idempotency_key, read_event
 from auditlogservice.store.port import Appended, Replayed, Submission
 from auditlogservice.web.authn import Eraser, Reader, Writer
 from auditlogservice.web.bodies import read_body, require_media
 from auditlogservice.web.documents import JSON, answers, body, parameter, problems, refer
+from auditlogservice.web.questions import Parameters, refuse_parameters
 from auditlogservice.web.services import services
 
 router = APIRouter(tags=["events"])
 
 IDEMPOTENCY_KEY = parameter(
     "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    {"type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY, "pattern": "^[!-~]+$"},
     "Makes a retry safe: one key of one user stands for one event.",
     place="header",
 )
@@ -37,13 +41,14 @@ MAX_REASON = 1_000
     responses={
         201: answers("The record, on disk and searchable", refer("Record")),
         200: answers("A retry: the record that the first call made", refer("Record")),
-        **problems(400, 401, 403, 410, 413, 415, 422, 503),
+        **problems(400, 401, 403, 408, 410, 413, 415, 422, 503),
     },
     openapi_extra={**body(json=refer("Event")), "parameters": [IDEMPOTENCY_KEY]},
 )
 async def record_event(request: Request, caller: Writer) -> Response:
     """201 means that the record is on disk and that the next search finds it."""
     require_media(request, (JSON,))
+    refuse_parameters(request)
     key = idempotency_key(request)
     value = canonical.parse(await read_body(request, limit=MAX_EVENT_BYTES))
     recorder, clock = services(request).recorder, services(request).clock
@@ -67,7 +72,7 @@ def idempotency_key(request: Request) -> str | None:
     if not given:
         return None
     if len(given) > 1 or not is_idempotency_key(given[0]):
-        raise BadIdempotencyKey
+        raise BadIdempotencyKey(IDEMPOTENCY_KEY_RULE)
     return given[0]
 
 
@@ -76,10 +81,11 @@ def idempotency_key(request: Request) -> str | None:
     summary="Read an event",
     responses={
         200: answers("The record", refer("Record")),
-        **problems(400, 401, 403, 404, 410, 503),
+        **problems(400, 401, 403, 404, 410, 422, 503),
     },
 )
 async def read_one(request: Request, event_id: str, caller: Reader) -> Response:
+    refuse_parameters(request)
     record = await services(request).records.get(caller, event_id)
     return _record(record.answer(), 200, {})
 
@@ -97,9 +103,11 @@ async def read_one(request: Request, event_id: str, caller: Reader) -> Response:
 )
 async def erase_event(request: Request, event_id: str, caller: Eraser) -> Response:
     """The content is destroyed; the place in the log stays, with who, when and why."""
-    reason = request.query_params.get("reason")
+    parameters = Parameters.read(request.scope["query_string"])
+    reason = parameters.single("reason")
     if reason is not None and len(reason) > MAX_REASON:
-        raise InvalidInput([Flaw("reason", f"a reason may have {MAX_REASON:,} characters")])
+        parameters.refuse("reason", f"a reason may have {MAX_REASON:,} characters")
+    parameters.end()
     await services(request).eraser.erase(caller, event_id, reason=reason)
     return Response(status_code=204)
 

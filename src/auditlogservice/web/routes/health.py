@@ -5,20 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from auditlogservice import canonical
 from auditlogservice.errors import StoreUnreachable, Unavailable
-from auditlogservice.events import MAX_AHEAD, MAX_EVENT_BYTES
-from auditlogservice.language import MAX_CONDITIONS, MAX_PATTERN, MAX_PATTERNS, MAX_WORDS
-from auditlogservice.ledger.records import MAX_LIMIT
-from auditlogservice.web.bodies import MAX_BATCH_BYTES, MAX_FORM_BYTES, MAX_USER_BYTES
+from auditlogservice.web.answers import json_answer
 from auditlogservice.web.documents import JSON, answers, problems
 from auditlogservice.web.problems import PROBLEMS, answer
-from auditlogservice.web.questions import DEFAULT_LIMIT
-from auditlogservice.web.routes.batches import MAX_BATCH_EVENTS
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
@@ -62,7 +55,7 @@ async def read_readiness(request: Request) -> Response:
             members={"checks": checks},
             headers={"Retry-After": str(Unavailable.retry_after)},
         )
-    return Response(orjson.dumps({"status": "ready", "checks": checks}), media_type=JSON)
+    return json_answer({"status": "ready", "checks": checks})
 
 
 async def _store_check(ping: Callable[[], Awaitable[None]]) -> str:
@@ -84,30 +77,3 @@ async def _store_check(ping: Callable[[], Awaitable[None]]) -> str:
 async def read_metrics(request: Request) -> Response:
     page, media = services(request).metrics.page()
     return Response(page, media_type=media)
-
-
-@router.get(
-    "/limits",
-    summary="How much is too much?",
-    responses={200: answers("Every limit, in bytes, seconds or pieces", _OBJECT)},
-)
-async def read_limits() -> Response:
-    limits = {
-        "event_bytes": MAX_EVENT_BYTES,
-        "batch_bytes": MAX_BATCH_BYTES,
-        "batch_events": MAX_BATCH_EVENTS,
-        "form_bytes": MAX_FORM_BYTES,
-        "user_bytes": MAX_USER_BYTES,
-        "nesting_depth": canonical.MAX_DEPTH,
-        "object_keys": canonical.MAX_KEYS,
-        "key_bytes": canonical.MAX_KEY_BYTES,
-        "occurred_at_ahead_seconds": int(MAX_AHEAD.total_seconds()),
-        "idempotency_key_characters": 255,
-        "page_default": DEFAULT_LIMIT,
-        "page_max": MAX_LIMIT,
-        "filter_conditions": MAX_CONDITIONS,
-        "phrase_words": MAX_WORDS,
-        "pattern_characters": MAX_PATTERN,
-        "patterns_characters": MAX_PATTERNS,
-    }
-    return Response(orjson.dumps(limits), media_type=JSON)

@@ -10,10 +10,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from auditlogservice.access import Scope
-from auditlogservice.entries import BUNDLE_ENTRIES
 from auditlogservice.errors import MalformedInput, NotFound
 from auditlogservice.merkle import MAX_SIZE
-from auditlogservice.tiles import parse_entries_path, parse_tile_path
+from auditlogservice.tiles import WIDTH, parse_entries_path, parse_tile_path
 from auditlogservice.web.authn import Auditor, LedgerReader
 from auditlogservice.web.documents import JSON, answers, media, problems, refer
 from auditlogservice.web.services import services
@@ -73,11 +72,11 @@ async def read_tile(request: Request, tenant: str, path: str, caller: LedgerRead
 async def read_openings(request: Request, tenant: str, number: str, caller: Auditor) -> Response:
     """With its salt, whoever may read a record can check that it is the one that was sealed."""
     require_own(tenant, caller.tenant)
-    if not number.isascii() or not number.isdecimal() or int(number) > MAX_SIZE // BUNDLE_ENTRIES:
+    if not number.isascii() or not number.isdecimal() or int(number) > MAX_SIZE // WIDTH:
         raise NotFound("the log has no such records")
     salts = await services(request).prover.salts(tenant, int(number))
     told = [None if salt is None else base64.b64encode(salt).decode() for salt in salts]
-    return _json({"first": int(number) * BUNDLE_ENTRIES, "salts": told})
+    return _json({"first": int(number) * WIDTH, "salts": told})
 
 
 @router.get(

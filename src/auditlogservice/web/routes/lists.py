@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -14,6 +13,7 @@ from auditlogservice.language import parse_document
 from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.ledger.statistics import INTERVALS
 from auditlogservice.times import format_utc
+from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Reader
 from auditlogservice.web.bodies import MAX_SEARCH_BYTES, read_body, require_media
 from auditlogservice.web.documents import JSON, answers, body, parameter, problems, refer
@@ -112,7 +112,7 @@ async def list_events(request: Request, caller: Reader) -> Response:
 @router.post(
     "/events/search",
     summary="List events, by a question in JSON",
-    responses={200: _PAGE, **problems(400, 401, 403, 413, 415, 422, 503)},
+    responses={200: _PAGE, **problems(400, 401, 403, 408, 413, 415, 422, 503)},
     openapi_extra={**body(json=refer("Filter")), "parameters": PAGES},
 )
 async def search_events(request: Request, caller: Reader) -> Response:
@@ -159,7 +159,7 @@ async def count_events(request: Request, caller: Reader) -> Response:
     where = take_filter(parameters, now=services(request).clock())
     parameters.done()
     work = services(request).statistics.count(caller.tenant, where)
-    return _json(_counted(await while_connected(request, work)))
+    return json_answer(_counted(await while_connected(request, work)))
 
 
 @router.get(
@@ -195,7 +195,7 @@ async def histogram(request: Request, caller: Reader) -> Response:
     )
     found = await while_connected(request, work)
     since = found.complete_since
-    return _json(
+    return json_answer(
         {
             "interval": found.interval,
             "buckets": [
@@ -239,7 +239,7 @@ async def facets(request: Request, caller: Reader) -> Response:
         caller.tenant, where, field=field or "", limit=limit
     )
     found = await while_connected(request, work)
-    return _json(
+    return json_answer(
         {
             "field": found.field,
             "values": [{"value": value, "count": count} for value, count in found.values],
@@ -250,7 +250,3 @@ async def facets(request: Request, caller: Reader) -> Response:
 
 def _counted(count: Count) -> dict[str, Any]:
     return {"value": count.value, "relation": count.relation}
-
-
-def _json(content: object) -> Response:
-    return Response(orjson.dumps(content), media_type=JSON)

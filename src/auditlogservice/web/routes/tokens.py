@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import orjson
 from fastapi import APIRouter, Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
@@ -20,8 +19,9 @@ from auditlogservice.errors import (
     UnsupportedGrantType,
     UnsupportedMedia,
 )
+from auditlogservice.web.answers import json_answer
 from auditlogservice.web.bodies import MAX_FORM_BYTES, read_body, require_media
-from auditlogservice.web.documents import JSON, answers, body, problems, refer
+from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ MAX_FORM_FIELDS = 20
     summary="Sign in",
     responses={
         200: answers("A bearer token", refer("Token")),
-        **problems(400, 413, 415, 503),
+        **problems(400, 408, 413, 415, 503),
     },
     openapi_extra=body(form=refer("TokenRequest"), multipart=refer("TokenRequest")),
 )
@@ -64,7 +64,7 @@ async def issue_token(request: Request) -> Response:
         "expires_in": token.expires_in,
         "scope": format_scopes(token.scopes),
     }
-    return Response(orjson.dumps(answer), media_type=JSON)
+    return json_answer(answer)
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
-import orjson
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from auditlogservice import canonical
-from auditlogservice.access import DEFAULT_SCOPES, format_scopes, parse_scopes
+from auditlogservice.access import DEFAULT_SCOPES, describe_user, format_scopes, parse_scopes
 from auditlogservice.errors import Conflict
-from auditlogservice.times import format_utc
-from auditlogservice.validation import validate
+from auditlogservice.validation import Model, validate
+from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Anyone, UserManager
 from auditlogservice.web.bodies import MAX_USER_BYTES, read_body, require_media
 from auditlogservice.web.documents import JSON, answers, body, problems, refer
+from auditlogservice.web.questions import refuse_parameters
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
-    from auditlogservice.access import Principal, Scope, User
-
-M = TypeVar("M", bound=BaseModel)
+    from auditlogservice.access import Principal, Scope
 
 router = APIRouter(tags=["users"])
 
@@ -50,11 +48,12 @@ class UserChange(BaseModel):
 @router.get(
     "/me",
     summary="Who am I?",
-    responses={200: answers("The caller", refer("Caller")), **problems(400, 401, 503)},
+    responses={200: answers("The caller", refer("Caller")), **problems(400, 401, 422, 503)},
 )
-async def read_me(caller: Anyone) -> Response:
+async def read_me(request: Request, caller: Anyone) -> Response:
     """Any good token may ask, whatever its scopes."""
-    return _json(
+    refuse_parameters(request)
+    return json_answer(
         {
             "name": caller.name,
             "tenant": caller.tenant,
@@ -68,12 +67,13 @@ async def read_me(caller: Anyone) -> Response:
     summary="List users",
     responses={
         200: answers("The users of the tenant", {"type": "array", "items": refer("User")}),
-        **problems(400, 401, 403, 503),
+        **problems(400, 401, 403, 422, 503),
     },
 )
 async def list_users(request: Request, caller: UserManager) -> Response:
+    refuse_parameters(request)
     users = await services(request).accounts.users(caller.tenant)
-    return _json([_shown(user) for user in users])
+    return json_answer([describe_user(user) for user in users])
 
 
 @router.post(
@@ -82,27 +82,30 @@ async def list_users(request: Request, caller: UserManager) -> Response:
     status_code=201,
     responses={
         201: answers("The user", refer("User")),
-        **problems(400, 401, 403, 409, 413, 415, 422, 503),
+        **problems(400, 401, 403, 408, 409, 413, 415, 422, 503),
     },
     openapi_extra=body(json=refer("NewUser")),
 )
 async def add_user(request: Request, caller: UserManager) -> Response:
     """Nobody can give a scope that is not their own."""
+    refuse_parameters(request)
     asked = await _read(request, NewUser)
     scopes = _grantable(caller, asked.scopes)
     user = await services(request).accounts.add(
         asked.name, asked.password, scopes=scopes, tenant=caller.tenant
     )
-    return _json(_shown(user), 201, {"Location": f"/users/{user.name}"})
+    return json_answer(describe_user(user), 201, {"Location": f"/users/{user.name}"})
 
 
 @router.get(
     "/users/{name}",
     summary="Read a user",
-    responses={200: answers("The user", refer("User")), **problems(400, 401, 403, 404, 503)},
+    responses={200: answers("The user", refer("User")), **problems(400, 401, 403, 404, 422, 503)},
 )
 async def read_user(request: Request, name: str, caller: UserManager) -> Response:
-    return _json(_shown(await services(request).accounts.user(name, tenant=caller.tenant)))
+    refuse_parameters(request)
+    user = await services(request).accounts.user(name, tenant=caller.tenant)
+    return json_answer(describe_user(user))
 
 
 @router.patch(
@@ -110,7 +113,7 @@ async def read_user(request: Request, name: str, caller: UserManager) -> Respons
     summary="Change a user",
     responses={
         200: answers("The user as it is now", refer("User")),
-        **problems(400, 401, 403, 404, 409, 413, 415, 422, 503),
+        **problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 503),
     },
     openapi_extra=body(json=refer("UserChange")),
 )
@@ -119,6 +122,7 @@ async def change_user(request: Request, name: str, caller: UserManager) -> Respo
 
     Who has a scope that the caller lacks is out of reach.
     """
+    refuse_parameters(request)
     asked = await _read(request, UserChange)
     accounts = services(request).accounts
     user = await accounts.user(name, tenant=caller.tenant)
@@ -129,17 +133,18 @@ async def change_user(request: Request, name: str, caller: UserManager) -> Respo
     user = await accounts.change(
         user, password=asked.password, scopes=scopes, disabled=asked.disabled
     )
-    return _json(_shown(user))
+    return json_answer(describe_user(user))
 
 
 @router.delete(
     "/users/{name}",
     summary="Remove a user",
     status_code=204,
-    responses=problems(400, 401, 403, 404, 409, 503),
+    responses=problems(400, 401, 403, 404, 409, 422, 503),
 )
 async def remove_user(request: Request, name: str, caller: UserManager) -> Response:
     """Remove a user, who has no scope that the caller lacks; its events stay."""
+    refuse_parameters(request)
     accounts = services(request).accounts
     user = await accounts.user(name, tenant=caller.tenant)
     _require_all(caller, user.scopes)
@@ -165,20 +170,6 @@ def _require_all(caller: Principal, scopes: frozenset[Scope]) -> None:
         caller.require(scope)
 
 
-async def _read(request: Request, model: type[M]) -> M:
+async def _read(request: Request, model: type[Model]) -> Model:
     require_media(request, (JSON,))
     return validate(model, canonical.parse(await read_body(request, limit=MAX_USER_BYTES)))
-
-
-def _shown(user: User) -> dict[str, Any]:
-    return {
-        "name": user.name,
-        "tenant": user.tenant,
-        "scopes": format_scopes(user.scopes).split(),
-        "disabled": user.disabled,
-        "created_at": format_utc(user.created_at),
-    }
-
-
-def _json(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(content), status, headers, JSON)

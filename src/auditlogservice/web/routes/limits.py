@@ -1,0 +1,73 @@
+"""How much is too much: every bound that a caller can meet, from where it is kept."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from auditlogservice.canonical import MAX_DEPTH, MAX_KEY_BYTES, MAX_KEYS
+from auditlogservice.events import MAX_AHEAD, MAX_EVENT_BYTES, MAX_IDEMPOTENCY_KEY
+from auditlogservice.language import (
+    MAX_CONDITIONS,
+    MAX_NESTING,
+    MAX_PATTERN,
+    MAX_PATTERNS,
+    MAX_TEXT,
+    MAX_WORDS,
+)
+from auditlogservice.ledger.batches import MAX_ATOMIC_WEIGHT
+from auditlogservice.ledger.records import MAX_LIMIT
+from auditlogservice.ledger.statistics import COUNT_CAP, HISTOGRAM_CAP, MAX_BUCKETS
+from auditlogservice.web.answers import json_answer
+from auditlogservice.web.bodies import (
+    MAX_BATCH_BYTES,
+    MAX_FORM_BYTES,
+    MAX_SEARCH_BYTES,
+    MAX_USER_BYTES,
+)
+from auditlogservice.web.documents import answers
+from auditlogservice.web.questions import DEFAULT_LIMIT
+from auditlogservice.web.routes.batches import MAX_BATCH_EVENTS
+from auditlogservice.web.routes.events import MAX_REASON
+from auditlogservice.web.routes.follow import MAX_WAIT
+from auditlogservice.web.routes.lists import MAX_FACETS
+
+router = APIRouter(tags=["service"])
+
+LIMITS = {
+    "event_bytes": MAX_EVENT_BYTES,
+    "batch_bytes": MAX_BATCH_BYTES,
+    "batch_events": MAX_BATCH_EVENTS,
+    "atomic_batch_weight": MAX_ATOMIC_WEIGHT,
+    "search_bytes": MAX_SEARCH_BYTES,
+    "form_bytes": MAX_FORM_BYTES,
+    "user_bytes": MAX_USER_BYTES,
+    "nesting_depth": MAX_DEPTH,
+    "object_keys": MAX_KEYS,
+    "key_bytes": MAX_KEY_BYTES,
+    "occurred_at_ahead_seconds": int(MAX_AHEAD.total_seconds()),
+    "idempotency_key_characters": MAX_IDEMPOTENCY_KEY,
+    "reason_characters": MAX_REASON,
+    "page_default": DEFAULT_LIMIT,
+    "page_max": MAX_LIMIT,
+    "q_characters": MAX_TEXT,
+    "filter_conditions": MAX_CONDITIONS,
+    "phrase_words": MAX_WORDS,
+    "pattern_characters": MAX_PATTERN,
+    "patterns_characters": MAX_PATTERNS,
+    "filter_nesting": MAX_NESTING,
+    "wait_seconds": MAX_WAIT,
+    "count_records": COUNT_CAP,
+    "histogram_records": HISTOGRAM_CAP,
+    "histogram_buckets": MAX_BUCKETS,
+    "facet_values": MAX_FACETS,
+}
+
+
+@router.get(
+    "/limits",
+    summary="How much is too much?",
+    responses={200: answers("Every limit, in bytes, seconds or pieces", {"type": "object"})},
+)
+async def read_limits() -> Response:
+    return json_answer(LIMITS)
