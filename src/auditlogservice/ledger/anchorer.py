@@ -8,6 +8,7 @@ what one has got spares the others nothing but time.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Anchorer:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(_repeat(each)) for each in self._rounds]
+            running = [tasks.create_task(self._repeat(each)) for each in self._rounds]
             await self._closing.wait()
             # Others may be slow, and a stop does not wait for them.
             for each in running:
@@ -96,8 +97,9 @@ class Anchorer:
     def close(self) -> None:
         self._closing.set()
 
-
-async def _repeat(each: Round) -> None:
-    while True:
-        await each.go()
-        await asyncio.sleep(each.every)
+    async def _repeat(self, each: Round) -> None:
+        # To be cancelled is not enough: what a round calls may swallow that.
+        while not self._closing.is_set():
+            await each.go()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), each.every)
