@@ -15,14 +15,17 @@ from auditlogservice.web.edge import Edge
 from auditlogservice.web.routes import (
     anchors,
     batches,
+    erasures,
     events,
     exports,
     follow,
     health,
+    holds,
     ledger,
     limits,
     lists,
     pages,
+    retention,
     tokens,
     users,
 )
@@ -61,8 +64,8 @@ def create_app(
     )
     problems.install(app)
     for module in (
-        tokens, batches, lists, follow, exports, events, ledger, anchors, users, health, limits,
-        pages,
+        tokens, batches, lists, follow, exports, events, erasures, holds, retention, ledger,
+        anchors, users, health, limits, pages,
     ):  # fmt: skip
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id)

@@ -79,5 +79,4 @@ def _all(connection: apsw.Connection, kind: str, tenant: str | None) -> list[Doc
 
 
 def _document(kind: str, tenant: str, document_id: str, body: bytes, version: int) -> Document:
-    # The column only ever holds what `put` was given.
-    return Document(kind=kind, tenant=tenant, id=document_id, body=body, version=version)  # type: ignore[arg-type]
+    return Document(kind=kind, tenant=tenant, id=document_id, body=body, version=version)  # type: ignore[arg-type] # so it is one of the kinds
