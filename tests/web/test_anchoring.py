@@ -190,5 +190,12 @@ async def test_anchors_are_for_those_who_may_read_their_own_ledger(
     assert statuses == [404 if path == "timestamps/1" else 200, 404, 403]
 
 
+@pytest.mark.parametrize("path", ["witnessed", "timestamps", "timestamps/1"])
+async def test_a_parameter_that_does_not_exist_is_refused(memory_api: Api, path: str) -> None:
+    user = await memory_api.add("alice")
+    answer = await memory_api.http.get(f"{OURS}/{path}?limit=1", headers=user)
+    assert answer.status_code == 422
+
+
 _TEXT = Checkpoint(WITNESS.name, 1, b"r" * 32).text
 A_NOTE = Note(_TEXT, (WITNESS.sign(_TEXT), WITNESS.cosign(_TEXT, at=1)))

@@ -13,13 +13,14 @@ from auditlogservice.merkle import MAX_SIZE
 from auditlogservice.times import format_utc
 from auditlogservice.web.authn import LedgerReader
 from auditlogservice.web.documents import JSON, answers, media, problems, refer
+from auditlogservice.web.questions import refuse_parameters
 from auditlogservice.web.routes.ledger import AS_IT_IS_NOW, TEXT, require_own
 from auditlogservice.web.services import services
 
 router = APIRouter(tags=["ledger"])
 
 REPLY = "application/timestamp-reply"
-_REFUSED = problems(401, 403, 404, 503)
+_REFUSED = problems(401, 403, 404, 422, 503)
 
 
 @router.get(
@@ -32,6 +33,7 @@ _REFUSED = problems(401, 403, 404, 503)
 )
 async def read_witnessed(request: Request, tenant: str, caller: LedgerReader) -> Response:
     """Witnesses have seen that it extends every checkpoint that they cosigned before."""
+    refuse_parameters(request)
     require_own(tenant, caller.tenant)
     note = await services(request).anchors.witnessed(tenant)
     if note is None:
@@ -51,6 +53,7 @@ async def read_witnessed(request: Request, tenant: str, caller: LedgerReader) ->
 )
 async def read_timestamps(request: Request, tenant: str, caller: LedgerReader) -> Response:
     """Of the last day all, of the last year the first of each day, then of each month."""
+    refuse_parameters(request)
     require_own(tenant, caller.tenant)
     told = [
         {
@@ -73,6 +76,7 @@ async def read_timestamp(
     request: Request, tenant: str, size: str, caller: LedgerReader
 ) -> Response:
     """It is of the bytes of the signed checkpoint with so many records."""
+    refuse_parameters(request)
     require_own(tenant, caller.tenant)
     found = None
     if size.isascii() and size.isdecimal() and int(size) <= MAX_SIZE:
