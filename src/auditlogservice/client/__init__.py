@@ -9,6 +9,7 @@
 - `packing`: a file's bytes in clear.
 - `sources`: a file or standard input, as records with their places.
 - `shapes`: foreign audit formats told as our events.
+- `witness`, `timestamping`: those who are shown checkpoints, each asked with one `posting`.
 - `importing`: sources into a server, so that a second run changes nothing.
 """
 

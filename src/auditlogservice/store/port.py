@@ -237,12 +237,12 @@ class LedgerStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A small thing of a tenant's, as JSON: a hold, the retention rules, an erasure.
+    """A small thing of a tenant's, as JSON: a hold, the retention rules, an erasure, an anchor.
 
     `version` counts its changes, from 1.
     """
 
-    kind: Literal["hold", "retention", "erasure", "keys"]
+    kind: Literal["hold", "retention", "erasure", "keys", "witnessed", "timestamp"]
     tenant: str
     id: str
     body: bytes

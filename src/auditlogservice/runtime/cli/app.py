@@ -32,7 +32,7 @@ from auditlogservice.runtime.cli.terminal import complain
 
 _SERVER_PACKAGES = frozenset({
     "apsw", "argon2", "fastapi", "httptools", "joserfc", "multipart", "prometheus_client",
-    "pymongo", "python_multipart", "starlette", "structlog", "uvicorn", "uvloop",
+    "pymongo", "python_multipart", "rfc3161_client", "starlette", "structlog", "uvicorn", "uvloop",
 })  # fmt: skip
 _SERVER_HINT = "this needs the server's packages: pip install 'auditlogservice[server]'"
 
