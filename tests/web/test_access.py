@@ -30,7 +30,8 @@ PUBLIC = {
     ("GET", "/docs"), ("GET", "/style.css"), ("GET", "/problems/{code}"),
     ("GET", "/openapi.json"), ("POST", "/token"),
 }  # fmt: skip
-SCOPED: dict[tuple[str, str], Scope | None] = {
+# Of what asks for two scopes, no caller with a single one gets anything.
+SCOPED: dict[tuple[str, str], Scope | frozenset[Scope] | None] = {
     ("POST", "/events"): Scope.EVENTS_WRITE,
     ("POST", "/events/batch"): Scope.EVENTS_WRITE,
     ("GET", "/events"): Scope.EVENTS_READ,
@@ -43,6 +44,19 @@ SCOPED: dict[tuple[str, str], Scope | None] = {
     ("POST", "/events/search"): Scope.EVENTS_READ,
     ("GET", "/events/{event_id}"): Scope.EVENTS_READ,
     ("DELETE", "/events/{event_id}"): Scope.EVENTS_DELETE,
+    ("GET", "/events/{event_id}/proof"): Scope.LEDGER_READ,
+    ("GET", "/ledger/{tenant}/checkpoint"): Scope.LEDGER_READ,
+    ("GET", "/ledger/{tenant}/keys"): Scope.LEDGER_READ,
+    ("GET", "/ledger/{tenant}/openings/{number}"): frozenset(
+        {
+            Scope.LEDGER_READ,
+            Scope.EVENTS_READ,
+        }
+    ),
+    ("GET", "/ledger/{tenant}/tile/{path:path}"): Scope.LEDGER_READ,
+    ("GET", "/ledger/{tenant}/timestamps"): Scope.LEDGER_READ,
+    ("GET", "/ledger/{tenant}/timestamps/{size}"): Scope.LEDGER_READ,
+    ("GET", "/ledger/{tenant}/witnessed"): Scope.LEDGER_READ,
     ("GET", "/erasures"): Scope.EVENTS_DELETE,
     ("POST", "/erasures"): Scope.EVENTS_DELETE,
     ("GET", "/erasures/{erasure_id}"): Scope.EVENTS_DELETE,
@@ -71,7 +85,10 @@ BODIES: dict[tuple[str, str], Any] = {
 }
 
 
-NOWHERE = dict.fromkeys(("event_id", "hold_id", "erasure_id", "name"), "0" * 24)
+# What is empty until somebody outside has seen the log: tests/web/test_anchoring.py.
+EMPTY = {("GET", "/ledger/{tenant}/timestamps/{size}"), ("GET", "/ledger/{tenant}/witnessed")}
+LOG = {"tenant": "default", "number": "0", "size": "0", "path": "entries/000.p/1"}
+NOWHERE = {**LOG, **dict.fromkeys(("event_id", "hold_id", "erasure_id", "name"), "0" * 24)}
 
 
 def routes(api: Api) -> set[tuple[str, str]]:
@@ -90,7 +107,7 @@ def routes(api: Api) -> set[tuple[str, str]]:
 async def made(api: Api, owner: dict[str, str]) -> dict[str, str]:
     """Make one thing of each kind that an address may name."""
     wish = {"q": "name:nothing", "reason": "r"}
-    found = {"event_id": (await api.record(owner))["_id"], "name": "victim"}
+    found = {**LOG, "event_id": (await api.record(owner))["_id"], "name": "victim"}
     for kind in ("hold", "erasure"):
         answer = await api.http.post(f"/{kind}s", json=wish, headers=owner)
         found[f"{kind}_id"] = answer.json()["id"]
@@ -101,9 +118,9 @@ async def call(
     api: Api, route: tuple[str, str], headers: dict[str, str], names: dict[str, str]
 ) -> int:
     method, path = route
-    path = path.format_map(names)
+    path = path.replace(":path", "").format_map(names)
     path += "?field=name" if path.endswith("facets") else ""
-    path += "?reason=r" if method == "DELETE" else ""
+    path += "?reason=r" if method == "DELETE" and "/users/" not in path else ""
     answer = await api.http.request(method, path, json=BODIES.get(route), headers=headers)
     return answer.status_code
 
@@ -122,7 +139,8 @@ async def test_each_scope_opens_its_own_routes_and_no_other(api: Api) -> None:
             await api.services.accounts.add("victim", PASSWORD, scopes=frozenset())
             status = await call(api, route, headers, await made(api, owner))
             allowed = needed in {None, scope}
-            assert (status < 300) if allowed else (status == 403), (route, scope, status)
+            good = status < 300 or (route in EMPTY and status == 404)
+            assert good if allowed else status == 403, (route, scope, status)
             for name in ("victim", "new"):
                 for user in await api.services.accounts.users(None):
                     if user.name == name:
@@ -159,9 +177,10 @@ async def test_a_parameter_that_a_call_does_not_have_is_refused_on_every_route(
     owner = await memory_api.add("owner")
     await memory_api.add("victim")
     event = (await memory_api.record(owner))["_id"]
+    names = {**NOWHERE, "event_id": event, "name": "victim"}
     for route in SCOPED:
         method, path = route
-        path = path.replace("{event_id}", event).replace("{name}", "victim")
+        path = path.replace(":path", "").format_map(names)
         answer = await memory_api.http.request(
             method, path, params={"colour": "red"}, json=BODIES.get(route), headers=owner
         )

@@ -17,7 +17,7 @@ from auditlogservice.language import check_size, parse_document, parse_text
 from auditlogservice.validation import validate
 from auditlogservice.web.bodies import MAX_GOVERNING_BYTES, read_body, require_media
 from auditlogservice.web.documents import JSON
-from auditlogservice.web.questions import Parameters
+from auditlogservice.web.questions import Parameters, refuse_parameters
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -47,6 +47,7 @@ class NewErasure(Choice):
 
 async def read_governing(request: Request, model: type[M]) -> M:
     """Read a body of `/holds`, `/retention` or `/erasures`. Raises InvalidInput, with pointers."""
+    refuse_parameters(request)
     require_media(request, (JSON,))
     raw = await read_body(request, limit=MAX_GOVERNING_BYTES)
     return validate(model, canonical.parse(raw))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import base64
 
-import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from auditlogservice.errors import NotFound
 from auditlogservice.merkle import MAX_SIZE
 from auditlogservice.times import format_utc
+from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import LedgerReader
-from auditlogservice.web.documents import JSON, answers, media, problems, refer
+from auditlogservice.web.documents import answers, media, problems, refer
 from auditlogservice.web.questions import refuse_parameters
 from auditlogservice.web.routes.ledger import AS_IT_IS_NOW, TEXT, require_own
 from auditlogservice.web.services import services
@@ -20,7 +20,7 @@ from auditlogservice.web.services import services
 router = APIRouter(tags=["ledger"])
 
 REPLY = "application/timestamp-reply"
-_REFUSED = problems(401, 403, 404, 422, 503)
+_REFUSED = problems(400, 401, 403, 404, 422, 503)
 
 
 @router.get(
@@ -64,7 +64,7 @@ async def read_timestamps(request: Request, tenant: str, caller: LedgerReader) -
         }
         for each in await services(request).anchors.timestamps(tenant)
     ]
-    return Response(orjson.dumps(told), headers=AS_IT_IS_NOW, media_type=JSON)
+    return json_answer(told, headers=AS_IT_IS_NOW)
 
 
 @router.get(

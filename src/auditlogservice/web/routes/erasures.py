@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from auditlogservice.language import to_document
 from auditlogservice.times import format_utc
+from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Eraser
 from auditlogservice.web.choosing import NewErasure, chosen, read_governing
-from auditlogservice.web.documents import JSON, answers, body, problems, refer
+from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.patience import while_connected
+from auditlogservice.web.questions import refuse_parameters
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ router = APIRouter(tags=["erasures"])
     responses={
         202: answers("It will be done; `Location` says how far it is", refer("Erasure")),
         200: answers("A preview: what it would find", refer("ErasurePreview")),
-        **problems(400, 401, 403, 409, 413, 415, 422, 503),
+        **problems(400, 401, 403, 408, 409, 413, 415, 422, 503),
     },
     openapi_extra=body(json=refer("NewErasure")),
 )
@@ -42,9 +43,9 @@ async def start_erasure(request: Request, caller: Eraser) -> Response:
     where = chosen(asked, now=services(request).clock())
     erasures = services(request).erasures
     if asked.preview:
-        return _json(await while_connected(request, erasures.preview(caller, where)))
+        return json_answer(await while_connected(request, erasures.preview(caller, where)))
     job = await erasures.ask(caller, where, reason=asked.reason)
-    return _json(_shown(job), 202, {"Location": f"/erasures/{job.id}"})
+    return json_answer(_shown(job), 202, {"Location": f"/erasures/{job.id}"})
 
 
 @router.get(
@@ -52,12 +53,15 @@ async def start_erasure(request: Request, caller: Eraser) -> Response:
     summary="List erasures",
     responses={
         200: answers("All erasures by filter", {"type": "array", "items": refer("Erasure")}),
-        **problems(400, 401, 403, 503),
+        **problems(400, 401, 403, 422, 503),
     },
 )
 async def list_erasures(request: Request, caller: Eraser) -> Response:
     """In the order in which they were asked for; the newest thousand."""
-    return _json([_shown(job) for job in await services(request).erasures.all(caller.tenant)])
+    refuse_parameters(request)
+    return json_answer(
+        [_shown(job) for job in await services(request).erasures.all(caller.tenant)]
+    )
 
 
 @router.get(
@@ -65,11 +69,12 @@ async def list_erasures(request: Request, caller: Eraser) -> Response:
     summary="Follow an erasure",
     responses={
         200: answers("How far it is", refer("Erasure")),
-        **problems(400, 401, 403, 404, 503),
+        **problems(400, 401, 403, 404, 422, 503),
     },
 )
 async def read_erasure(request: Request, erasure_id: str, caller: Eraser) -> Response:
-    return _json(_shown(await services(request).erasures.get(caller.tenant, erasure_id)))
+    refuse_parameters(request)
+    return json_answer(_shown(await services(request).erasures.get(caller.tenant, erasure_id)))
 
 
 def _shown(job: ErasureJob) -> dict[str, Any]:
@@ -86,7 +91,3 @@ def _shown(job: ErasureJob) -> dict[str, Any]:
         "last_sequence": job.last,
         "failure": job.failure,
     }
-
-
-def _json(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(content), status, headers, JSON)

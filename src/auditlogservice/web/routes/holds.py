@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from auditlogservice.governance import MAX_REASON
 from auditlogservice.language import to_document
 from auditlogservice.times import format_utc
+from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Admin
 from auditlogservice.web.choosing import Choice, chosen, read_governing, required_reason
-from auditlogservice.web.documents import JSON, answers, body, parameter, problems, refer
+from auditlogservice.web.documents import answers, body, parameter, problems, refer
+from auditlogservice.web.questions import refuse_parameters
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ router = APIRouter(tags=["holds"])
     status_code=201,
     responses={
         201: answers("The hold, which stands", refer("Hold")),
-        **problems(400, 401, 403, 409, 413, 415, 422, 503),
+        **problems(400, 401, 403, 408, 409, 413, 415, 422, 503),
     },
     openapi_extra=body(json=refer("NewHold")),
 )
@@ -40,7 +41,7 @@ async def place_hold(request: Request, caller: Admin) -> Response:
     asked = await read_governing(request, Choice)
     where = chosen(asked, now=services(request).clock())
     hold = await services(request).holds.place(caller, where, reason=asked.reason)
-    return _json(_shown(hold), 201, {"Location": f"/holds/{hold.id}"})
+    return json_answer(_shown(hold), 201, {"Location": f"/holds/{hold.id}"})
 
 
 @router.get(
@@ -48,21 +49,25 @@ async def place_hold(request: Request, caller: Admin) -> Response:
     summary="List legal holds",
     responses={
         200: answers("The holds that stand", {"type": "array", "items": refer("Hold")}),
-        **problems(400, 401, 403, 503),
+        **problems(400, 401, 403, 422, 503),
     },
 )
 async def list_holds(request: Request, caller: Admin) -> Response:
     """In the order in which they were placed."""
-    return _json([_shown(hold) for hold in await services(request).holds.standing(caller.tenant)])
+    refuse_parameters(request)
+    return json_answer(
+        [_shown(hold) for hold in await services(request).holds.standing(caller.tenant)]
+    )
 
 
 @router.get(
     "/holds/{hold_id}",
     summary="Read a legal hold",
-    responses={200: answers("The hold", refer("Hold")), **problems(400, 401, 403, 404, 503)},
+    responses={200: answers("The hold", refer("Hold")), **problems(400, 401, 403, 404, 422, 503)},
 )
 async def read_hold(request: Request, hold_id: str, caller: Admin) -> Response:
-    return _json(_shown(await services(request).holds.get(caller.tenant, hold_id)))
+    refuse_parameters(request)
+    return json_answer(_shown(await services(request).holds.get(caller.tenant, hold_id)))
 
 
 @router.delete(
@@ -96,7 +101,3 @@ def _shown(hold: Hold) -> dict[str, Any]:
         "placed_by": hold.placed_by,
         "placed_at": format_utc(hold.placed_at),
     }
-
-
-def _json(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(content), status, headers, JSON)

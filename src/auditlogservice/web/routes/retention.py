@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated
 
-import orjson
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -14,9 +13,11 @@ from auditlogservice.errors import Flaw, InvalidInput, Outdated
 from auditlogservice.governance import MAX_RULES, RetentionRule
 from auditlogservice.ledger.retention import spelled
 from auditlogservice.times import format_utc
+from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Admin
 from auditlogservice.web.choosing import read_governing
-from auditlogservice.web.documents import JSON, answers, body, parameter, problems, refer
+from auditlogservice.web.documents import answers, body, parameter, problems, refer
+from auditlogservice.web.questions import refuse_parameters
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
@@ -46,17 +47,18 @@ class NewRules(BaseModel):
 @router.get(
     "/retention",
     summary="Read the retention rules",
-    responses={200: _ANSWER, **problems(400, 401, 403, 503)},
+    responses={200: _ANSWER, **problems(400, 401, 403, 422, 503)},
 )
 async def read_rules(request: Request, caller: Admin) -> Response:
     """Of the rules that fit a type the most exact counts; without any, events stay for good."""
+    refuse_parameters(request)
     return _answer(await services(request).retention.book(caller.tenant))
 
 
 @router.put(
     "/retention",
     summary="Replace the retention rules",
-    responses={200: _ANSWER, **problems(400, 401, 403, 409, 412, 413, 415, 422, 503)},
+    responses={200: _ANSWER, **problems(400, 401, 403, 408, 409, 412, 413, 415, 422, 503)},
     openapi_extra={
         **body(json=refer("NewRetention")),
         "parameters": [
@@ -105,4 +107,4 @@ def _answer(book: RuleBook) -> Response:
         "changed_by": book.changed_by,
         "changed_at": book.changed_at and format_utc(book.changed_at),
     }
-    return Response(orjson.dumps(content), 200, {"ETag": f'"{book.version}"'}, JSON)
+    return json_answer(content, headers={"ETag": f'"{book.version}"'})
