@@ -285,8 +285,9 @@ class Signer:
         """
         most = max([log.size or 0, *(one.size for one in promised)])
         if most > size:
+            # Not how many there are: that grows, and would be told again and again.
             raise ProofInvalid(
-                f"the log has {size} records, and a checkpoint for {most} was signed: records are "
+                f"a checkpoint for {most} records was signed, and the log has fewer: records are "
                 "missing, or an older backup is in the place of the database"
             )
         if log.edge is not None:
