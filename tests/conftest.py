@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from auditlogservice.store.port import AccountStore, EventStore
 
-pytest_plugins = ["running", "stub"]
+pytest_plugins = ["goverifier", "running", "stub"]
 
 # ---- hypothesis -----------------------------------------------------------------------
 

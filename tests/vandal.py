@@ -40,8 +40,8 @@ _AGES_AWAY = 2**62  # microseconds: 146,000 years
 _OTHER = bytes(32)
 
 
-def _flipped(hashes: bytes) -> bytes:
-    return hashes[:-1] + bytes([hashes[-1] ^ 1])
+def _flipped(hashes: Any) -> bytes:
+    return bytes(hashes[:-1]) + bytes([hashes[-1] ^ 1])
 
 
 @dataclass
