@@ -40,17 +40,16 @@ _AGES_AWAY = 2**62  # microseconds: 146,000 years
 _OTHER = bytes(32)
 
 
-def _flipped(hashes: Any) -> bytes:
-    return bytes(hashes[:-1]) + bytes([hashes[-1] ^ 1])
+def _flipped(hashes: bytes) -> bytes:
+    return hashes[:-1] + bytes([hashes[-1] ^ 1])
 
 
 @dataclass
 class SqliteVandal:
     store: SqliteStore
 
-    async def _run(self, statement: str, *values: object) -> None:
+    async def _run(self, statement: str, *values: Any) -> None:
         def work(connection: apsw.Connection) -> None:
-            connection.create_scalar_function("flipped", _flipped)
             connection.execute(statement, values)
 
         await self.store.ledger._database.write(work)
@@ -69,12 +68,15 @@ class SqliteVandal:
         )
 
     async def flip_tile(self, tenant: str) -> None:
-        await self._run(
-            "UPDATE tiles SET hashes=flipped(hashes) WHERE rowid=(SELECT rowid FROM tiles WHERE"
-            " level=0 AND tenant=(SELECT number FROM tenants WHERE name=?)"
-            " ORDER BY number DESC LIMIT 1)",
-            tenant,
-        )
+        def work(connection: apsw.Connection) -> None:
+            ((row, hashes),) = connection.execute(
+                "SELECT tiles.rowid, hashes FROM tiles JOIN tenants ON tenant=tenants.number"
+                " WHERE level=0 AND name=? ORDER BY tiles.number DESC LIMIT 1",
+                (tenant,),
+            )
+            connection.execute("UPDATE tiles SET hashes=? WHERE rowid=?", (_flipped(hashes), row))
+
+        await self.store.ledger._database.write(work)
 
     async def set_checkpoint(self, tenant: str, size: int, note: bytes) -> None:
         await self._run("REPLACE INTO checkpoints VALUES (?, ?, ?)", tenant, size, note)
