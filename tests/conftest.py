@@ -19,7 +19,7 @@ from mongod import ReplicaSet, find_mongod, is_required, why_missing
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from auditlogservice.store.port import AccountStore, EventStore
+    from auditlogservice.store.port import AccountStore, DocumentStore, EventStore, LedgerStore
 
 pytest_plugins = ["goverifier", "running", "stub"]
 
@@ -135,6 +135,12 @@ class Store(Protocol):
 
     @property
     def accounts(self) -> AccountStore: ...
+
+    @property
+    def ledger(self) -> LedgerStore: ...
+
+    @property
+    def documents(self) -> DocumentStore: ...
 
     async def close(self) -> None: ...
 

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,7 @@ from pymongo import MongoClient
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _START_LIMIT = 30.0
 
@@ -152,6 +153,27 @@ class ReplicaSet:
     def stop(self) -> None:
         for member in self.members:
             member.kill()
+
+
+@contextmanager
+def pausing(mongo: MongoClient[dict[str, Any]], namespace: str = "") -> Iterator[None]:
+    """Let the server stop in the middle of every query of a collection, or of all of them.
+
+    Interrupting such a query ends it.
+    """
+    point = {"configureFailPoint": "waitInFindBeforeMakingBatch"}
+    data = {"shouldCheckForInterrupt": True, "nss": namespace}
+    mongo.admin.command({**point, "mode": "alwaysOn", "data": data})
+    try:
+        yield
+    finally:
+        mongo.admin.command({**point, "mode": "off"})
+
+
+def queries(mongo: MongoClient[dict[str, Any]]) -> list[Any]:
+    """Return what runs on the server now over anybody's events."""
+    operations = mongo.admin.aggregate([{"$currentOp": {}}])
+    return [one for one in operations if one.get("ns", "").endswith(".events")]
 
 
 def is_required() -> bool:

@@ -41,8 +41,10 @@ def test_who_has_no_scope_may_do_nothing(needed: Scope) -> None:
         Principal(user_id="1", name="a", tenant="t", scopes=frozenset()).require(needed)
 
 
-def test_a_new_user_neither_exports_nor_manages_users_unless_told_so() -> None:
-    assert set(Scope) - DEFAULT_SCOPES == {Scope.EVENTS_EXPORT, Scope.USERS_MANAGE}
+def test_a_new_user_neither_exports_nor_manages_anything_unless_told_so() -> None:
+    assert set(Scope) - DEFAULT_SCOPES == {
+        Scope.EVENTS_EXPORT, Scope.LEDGER_READ, Scope.USERS_MANAGE, Scope.ADMIN,
+    }  # fmt: skip
 
 
 @given(scope_sets)
@@ -52,15 +54,17 @@ def test_scopes_that_are_written_can_be_read(scopes: frozenset[Scope]) -> None:
 
 def test_a_set_of_scopes_has_one_spelling() -> None:
     spelled = {format_scopes(order) for order in permutations(Scope)}
-    assert spelled == {"events:write events:read events:export events:delete users:manage"}
+    assert spelled == {
+        "events:write events:read events:export events:delete ledger:read users:manage admin"
+    }
     assert not format_scopes([])
 
 
 @pytest.mark.parametrize(
-    "word", ["", "events", "events:*", "EVENTS:READ", "events:read ", "admin", "events:read,x"]
+    "word", ["", "events", "events:*", "EVENTS:READ", "events:read ", "root", "events:read,x"]
 )
 def test_a_scope_that_does_not_exist_is_refused_with_those_that_do(word: str) -> None:
-    with pytest.raises(InvalidInput, match="events:delete users:manage") as caught:
+    with pytest.raises(InvalidInput, match="events:delete ledger:read") as caught:
         parse_scopes(["events:read", word], pointer="/scopes")
     assert [flaw.pointer for flaw in caught.value.flaws] == ["/scopes"]
 

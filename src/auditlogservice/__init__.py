@@ -17,7 +17,7 @@ The vocabulary: pure values and functions, no I/O, no clock, no randomness.
 - `notes`: signed notes: their text, the keys that sign, and whose signature holds.
 - `checkpoints`: what a log says of its tree, as a note, and the proofs that carry one.
 - `entries`: what the tree holds of a record: a commitment in the place of the content.
-- `governance`: legal holds, retention rules, and the records that say what was erased.
+- `governance`: legal holds, retention rules and erasures, as values.
 - `access`: users, scopes, and a caller who was checked.
 
 What touches the world:

@@ -24,6 +24,7 @@ class Scope(StrEnum):
     EVENTS_DELETE = "events:delete"
     LEDGER_READ = "ledger:read"
     USERS_MANAGE = "users:manage"
+    ADMIN = "admin"
 
 
 # What `users add` gives when told nothing: the rights that every user of the old service had,

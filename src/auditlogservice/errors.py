@@ -18,7 +18,7 @@ Messages are for people; they never carry a driver's text, a secret or a stack.
     │                              UnsupportedGrantType
     ├── NotFound ── EventNotFound, UserNotFound
     ├── EventErased
-    ├── Conflict ── UserExists, EventHeld, TombstoneKept
+    ├── Conflict ── UserExists, EventHeld, TombstoneKept, Outdated
     ├── Unavailable ── Overloaded, StoreUnreachable, StorageFull, StoreBroken, QueryTimeout,
     │                   NotSigned, LedgerDamaged, OutcomeUnknown
     ├── ProofInvalid
@@ -229,6 +229,10 @@ class TombstoneKept(Conflict):
         super().__init__("a record that says what was erased is kept for good")
 
 
+class Outdated(Conflict):
+    """The change was meant for a state that is not the present one any more."""
+
+
 # ---- what the service cannot do now ------------------------------------------
 
 
@@ -239,10 +243,10 @@ class Unavailable(AuditLogError):
 
 
 class Overloaded(Unavailable):
-    """More is waiting to be written than the queue may hold. Nothing of this was kept."""
+    """More of this is asked for than is done at once. Nothing of it was kept, or begun."""
 
     def __init__(self) -> None:
-        super().__init__("too much is waiting to be written; this was not accepted")
+        super().__init__("too much of this is waiting or under way; this was not accepted")
 
 
 class StoreUnreachable(Unavailable):

@@ -52,14 +52,15 @@ def extended(
     `growing` has the tiles that `growing_tiles(size)` names. Raises ProofInvalid if one is
     missing, or does not have the width that it has in a tree of this size.
     """
+    # All of them, also those that these leaves do not reach: what is wrong is found at once.
+    for tile in growing_tiles(size):
+        if len(growing.get(tile, b"")) != width_at(tile, size) * HASH_BYTES:
+            raise ProofInvalid(f"tile {tile.level}/{tile.number} does not fit its tree")
     changed = {}
     level, row = 0, b"".join(leaf_hashes)
     while row:
         first = Tile(level, size >> HEIGHT * (level + 1))
-        before = growing.get(first, b"")
-        if len(before) != width_at(first, size) * HASH_BYTES:
-            raise ProofInvalid(f"tile {first.level}/{first.number} does not fit its tree")
-        row = before + row
+        row = growing.get(first, b"") + row
         for number, at in enumerate(range(0, len(row), _FULL), first.number):
             changed[Tile(level, number)] = row[at : at + _FULL]
         level, row = level + 1, _above(row[: len(row) // _FULL * _FULL], HEIGHT)

@@ -2,70 +2,27 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shelf import Shelf
 
 from auditlogservice.access import Principal, Scope
 from auditlogservice.bounds import bounds_of
 from auditlogservice.errors import QueryTimeout, StoreUnreachable
-from auditlogservice.events import EventId, Record, Sequence
+from auditlogservice.events import Record, Sequence
 from auditlogservice.filters import EVERYTHING, Is, matches
-from auditlogservice.ledger import exporter as module
+from auditlogservice.ledger import exporter, walk
 from auditlogservice.ledger.exporter import Exporter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from auditlogservice.filters import Filter
     from auditlogservice.store.port import EventStore, PageQuery
 
 ALICE = Principal(user_id="u1", name="alice", tenant="acme", scopes=frozenset(Scope))
 START = Sequence(-1)
-
-
-class Page(list[Record]):
-    """A list that can be watched."""
-
-
-class Shelf:
-    """A log in memory. Before each page, `disturb` may change it, or raise."""
-
-    def __init__(self, count: int) -> None:
-        self.records: list[Record] = []
-        self.pages: list[weakref.ref[Page]] = []
-        self.most_alive = 0
-        self.asked = 0
-        self.disturb: Callable[[PageQuery], None] = lambda _: None
-        self.add(count)
-
-    def add(self, count: int) -> None:
-        start = len(self.records)
-        for n in range(start, start + count):
-            payload = b'{"name":"n%d"}' % (n % 3)
-            record = Record(id=EventId(f"{n:024x}"), sequence=Sequence(n), payload=payload)
-            self.records.append(record)
-
-    async def end(self, tenant: str) -> Sequence:
-        assert tenant == ALICE.tenant
-        return Sequence(len(self.records))
-
-    async def page(self, query: PageQuery) -> list[Record]:
-        self.asked += 1
-        self.disturb(query)
-        beyond = -1 if query.beyond is None else query.beyond
-        page = Page(
-            record
-            for record in self.records[beyond + 1 :]
-            if matches(query.where, record.fields())
-        )
-        del page[query.limit :]
-        self.pages.append(weakref.ref(page))
-        self.most_alive = max(self.most_alive, sum(ref() is not None for ref in self.pages))
-        return page
 
 
 async def exported(
@@ -77,9 +34,9 @@ async def exported(
 
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PAGE", 4)
-    monkeypatch.setattr(module, "WIDEST", 16)
-    monkeypatch.setattr(module, "_NARROWEST", 1)
+    monkeypatch.setattr(exporter, "PAGE", 4)
+    monkeypatch.setattr(walk, "WIDEST", 16)
+    monkeypatch.setattr(walk, "_NARROWEST", 1)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 8, 16, 17, 32, 33, 100])

@@ -164,7 +164,8 @@ async def test_a_token_is_a_jwt_of_rfc_9068_signed_with_ed25519(world: World) ->
         "aud": "auditlogservice",
         "sub": "id of alice",
         "client_id": "alice",
-        "scope": "events:write events:read events:export events:delete users:manage",
+        "scope": "events:write events:read events:export events:delete ledger:read "
+        "users:manage admin",
         "iat": int(NOON.timestamp()),
         "exp": int((NOON + HOUR).timestamp()),
         "jti": "ab" * 16,

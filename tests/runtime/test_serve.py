@@ -126,7 +126,8 @@ def test_an_empty_store_gets_an_admin_whose_password_is_shown_once(server: Serve
         ["bash", "-c", f"{curl[1]} --silent"], capture_output=True, check=True, timeout=30
     )
     assert json.loads(answer.stdout)["scope"].split() == [
-        "events:write", "events:read", "events:export", "events:delete", "users:manage",
+        "events:write", "events:read", "events:export", "events:delete", "ledger:read",
+        "users:manage", "admin",
     ]  # fmt: skip
     assert server.stop() == 0
     server.output.clear()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from auditlogservice.events import Record, Sequence
 from auditlogservice.filters import EVERYTHING, Filter, Is, all_of, any_of
-from auditlogservice.store.port import Appended, Burial, PageQuery, Submission
+from auditlogservice.store.port import PAGE_BYTES, Appended, Burial, PageQuery, Submission
 from strategies import NOON, tombstone
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from auditlogservice.events import Draft, Erasure, EventId
-    from auditlogservice.store.port import EventStore, Held, Outcome
+    from auditlogservice.store.port import EventStore, Held, Order, Outcome
 
 
 def where(**texts: str) -> Filter:
@@ -51,11 +51,21 @@ async def erase(
     reason: str | None = None,
 ) -> Erasure | Held | None:
     """Erase one record, and append its tombstone."""
-    grave = tombstone(event_id, tenant=tenant, at=at)
-    (fate,) = await store.erase(
-        tenant, [Burial(id=event_id, by=by, reason=reason, tombstone=grave)]
-    )
+    wanted = burial(event_id, tenant=tenant, at=at, by=by, reason=reason)
+    (fate,) = await store.erase(tenant, [wanted])
     return fate
+
+
+def burial(
+    event_id: EventId,
+    *,
+    tenant: str = "acme",
+    at: datetime = NOON,
+    by: str = "bob",
+    reason: str | None = None,
+) -> Burial:
+    grave = tombstone(event_id, tenant=tenant, at=at)
+    return Burial(id=event_id, by=by, reason=reason, tombstone=grave)
 
 
 async def page(  # noqa: PLR0913 - the parts of a query, named
@@ -63,14 +73,21 @@ async def page(  # noqa: PLR0913 - the parts of a query, named
     asked: Filter = EVERYTHING,
     *,
     tenant: str = "acme",
-    order: Literal["oldest", "newest"] = "oldest",
+    order: Order = "oldest",
     beyond: int | None = None,
     limit: int = 1_000,
+    most_bytes: int = PAGE_BYTES,
     seconds: float = 10.0,
 ) -> list[Record]:
     place = None if beyond is None else Sequence(beyond)
     query = PageQuery(
-        tenant=tenant, where=asked, order=order, beyond=place, limit=limit, seconds=seconds
+        tenant=tenant,
+        where=asked,
+        order=order,
+        beyond=place,
+        limit=limit,
+        most_bytes=most_bytes,
+        seconds=seconds,
     )
     return await store.page(query)
 

@@ -1,8 +1,9 @@
-"""Programs that are killed while they use a SQLite file: `python killable.py ROLE FOLDER`.
+"""Programs that are killed while they use a store: `python killable.py ROLE FOLDER`.
 
 `migrate` opens a new file in FOLDER again and again, and each time kills itself before the next
 statement. `race` has many processes open one new file at the same moment. `append` appends until
-somebody kills it, and prints what was acknowledged.
+somebody kills it, and prints what was acknowledged. `erase`, whose FOLDER is the path of a SQLite
+file or the URL of a MongoDB, erases again and again, and each time kills itself one step later.
 """
 
 from __future__ import annotations
@@ -11,15 +12,20 @@ import asyncio
 import os
 import signal
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pymongo.monitoring import CommandListener, register
+
 from auditlogservice.entries import SALT_BYTES
 from auditlogservice.errors import AuditLogError
-from auditlogservice.events import Draft, EventId, read_event
-from auditlogservice.store.port import Appended, Submission
+from auditlogservice.events import Draft, EventId, read_event, tombstone_id
+from auditlogservice.governance import TOMBSTONE_TYPE
+from auditlogservice.store.mongodb import open_mongodb
+from auditlogservice.store.port import Appended, Burial, Submission
 from auditlogservice.store.sqlite import open_sqlite
 from auditlogservice.store.sqlite.database import _connect, migrate
 from auditlogservice.store.sqlite.schema import MIGRATIONS
@@ -27,6 +33,11 @@ from auditlogservice.terms import terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pymongo.monitoring import CommandFailedEvent, CommandStartedEvent, CommandSucceededEvent
+
+    from auditlogservice.store.mongodb import MongoStore
+    from auditlogservice.store.sqlite import SqliteStore
 
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -143,8 +154,84 @@ async def append(folder: Path) -> None:
             print(tenant, record.id, record.sequence, flush=True)  # noqa: T201 - acknowledged
 
 
+# ---- erase ------------------------------------------------------------------------------
+
+
+class _Steps(CommandListener):
+    """Ends the process before a step of a store: a statement, or a command to a server."""
+
+    def __init__(self) -> None:
+        self.left: int | None = None  # None: not counting yet
+
+    def step(self, *_: object) -> bool:
+        if self.left == 0:
+            _die()
+        if self.left is not None:
+            self.left -= 1
+        return True
+
+    def started(self, event: CommandStartedEvent) -> None:
+        self.step(event)
+
+    def succeeded(self, event: CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: CommandFailedEvent) -> None: ...
+
+
+def _burial(sent: Draft) -> Burial:
+    event = read_event(
+        {
+            "name": "Event erased",
+            "event_type": TOMBSTONE_TYPE,
+            "detail": "",
+            "event_data": {"_id": sent.id},
+        },
+        now=NOON,
+    )
+    grave = replace(
+        sent,
+        id=tombstone_id(sent.tenant, sent.id),
+        keyed=True,
+        fingerprint=event.fingerprint,
+        body=event.body,
+        terms=terms_of(event.told),
+    )
+    return Burial(id=sent.id, by="bob", reason=None, tombstone=grave)
+
+
+async def _erase_and_die(place: str, tenant: str, step: int) -> None:
+    steps = _Steps()
+    store: SqliteStore | MongoStore
+    if "://" in place:
+        register(steps)
+        store = await open_mongodb(place)
+    else:
+        store = await open_sqlite(place)
+        connection = store.events._database._write_connection
+        assert connection
+        connection.exec_trace = steps.step
+    sent = replace(_draft(step), tenant=tenant)
+    await store.events.append([Submission((sent,))])
+    print(tenant, sent.id, flush=True)  # noqa: T201 - the answer to the test
+    steps.left = step
+    await store.events.erase(tenant, [_burial(sent)])
+    steps.left = None
+    await store.close()
+
+
+def erase_and_die_everywhere(place: str) -> None:
+    """Print the tenant and the id of each record: one for each step, and one that got away."""
+    for step in count():
+        code = _ended(_fork(lambda: asyncio.run(_erase_and_die(place, f"t{step}", step))))  # noqa: B023 - ends here
+        if code == 0:
+            return
+        assert code == -signal.SIGKILL, code
+
+
 def main(role: str, folder: Path) -> None:
     match role:
+        case "erase":
+            erase_and_die_everywhere(sys.argv[2])
         case "migrate":
             migrate_and_die_everywhere(folder)
         case "race":

@@ -7,7 +7,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditlogservice.events import Erasure, EventId, Sequence
+from auditlogservice.events import Erasure, EventId, Record, Sequence
 from auditlogservice.store.admission import Admission, Head, Known, admit, keyed_ids
 from auditlogservice.store.port import Appended, KeyConflict, Replayed, Submission, Withdrawn
 from strategies import NOON, draft, told
@@ -27,6 +27,10 @@ def sequences(admission: Admission) -> list[int]:
     return [entry.record.sequence for entry in admission.entries]
 
 
+def _gone(event_id: EventId) -> Erasure:
+    return Erasure(id=event_id, sequence=Sequence(3), erased_at=NOON, erased_by="bob", reason=None)
+
+
 def kinds(admission: Admission) -> list[list[type]]:
     return [[type(outcome) for outcome in group] for group in admission.outcomes]
 
@@ -39,17 +43,19 @@ def test_only_keyed_drafts_may_be_known() -> None:
 def test_an_unknown_log_begins_at_zero() -> None:
     admission = admitted(Submission((draft(), draft())))
     assert sequences(admission) == [0, 1]
-    assert admission.heads["acme"] == Head(Sequence(2), NOON)
+    head = admission.heads["acme"]
+    assert (head.next, head.timestamp) == (2, NOON)
 
 
 def test_a_log_goes_on_after_its_head() -> None:
-    admission = admitted(Submission((draft(),)), head=Head(Sequence(7), NOON))
+    before = admitted(Submission(tuple(draft() for _ in range(7)))).heads["acme"]
+    admission = admitted(Submission((draft(),)), head=before)
     assert sequences(admission) == [7]
     assert admission.heads["acme"].next == 8
 
 
 def test_a_timestamp_is_the_later_of_arrival_and_the_last_one() -> None:
-    head = Head(Sequence(1), NOON)
+    head = admitted(Submission((draft(at=NOON),))).heads["acme"]
     moments = (NOON - SECOND, NOON + SECOND, NOON)
     admission = admitted(Submission(tuple(draft(at=one) for one in moments)), head=head)
     assert [entry.timestamp for entry in admission.entries] == [NOON, NOON + SECOND, NOON + SECOND]
@@ -69,11 +75,28 @@ def test_each_tenant_has_a_log_of_its_own() -> None:
 
 def test_a_known_key_is_replayed_or_refused_and_takes_no_place() -> None:
     sent = draft(key="k")
-    gone = Erasure(id=sent.id, sequence=Sequence(3), erased_at=NOON, erased_by="bob", reason=None)
-    known = {sent.id: Known(sent.fingerprint, gone)}
+    kept = Record(id=sent.id, sequence=Sequence(3), payload=b"{}")
+    known = {sent.id: Known(sent.fingerprint, kept)}
     admission = admitted(Submission((sent, draft(OTHER, key="k"), draft())), known=known)
-    assert admission.outcomes[0][:2] == (Replayed(gone), KeyConflict())
+    assert admission.outcomes[0][:2] == (Replayed(kept), KeyConflict())
     assert sequences(admission) == [0]
+
+
+def test_a_key_of_what_was_erased_is_replayed_whatever_event_comes_under_it() -> None:
+    """Of what was erased no fingerprint is left, which could tell that a guess is right."""
+    sent = draft(key="k")
+    known = {sent.id: Known(None, _gone(sent.id))}
+    admission = admitted(Submission((sent, draft(OTHER, key="k"), draft())), known=known)
+    assert admission.outcomes[0][:2] == (Replayed(_gone(sent.id)), Replayed(_gone(sent.id)))
+    assert sequences(admission) == [0]
+
+
+def test_a_key_of_what_was_erased_withdraws_the_rest_of_an_atomic_submission() -> None:
+    sent = draft(key="k")
+    known = {sent.id: Known(None, _gone(sent.id))}
+    admission = admitted(Submission((draft(), sent), atomic=True), known=known)
+    assert admission.outcomes == [(Withdrawn(), Replayed(_gone(sent.id)))]
+    assert admission.entries == []
 
 
 def test_a_key_counts_between_submissions() -> None:

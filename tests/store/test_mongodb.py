@@ -16,6 +16,7 @@ import pytest
 from asking import append, either, erase, keep, page, where, whole_log
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.uri_parser import parse_uri
+from trees import examined, graves
 
 from auditlogservice.errors import (
     AuditLogError,
@@ -26,7 +27,7 @@ from auditlogservice.errors import (
     StoreUnreachable,
     UnsafeSetup,
 )
-from auditlogservice.events import Sequence
+from auditlogservice.events import Erasure, Sequence
 from auditlogservice.filters import (
     EVERYTHING,
     Compare,
@@ -36,13 +37,21 @@ from auditlogservice.filters import (
     Words,
     all_of,
 )
+from auditlogservice.governance import Hold
 from auditlogservice.language import parse_text
 from auditlogservice.store.mongodb import open_mongodb, paging
 from auditlogservice.store.mongodb.connection import check_topology, check_version
 from auditlogservice.store.mongodb.schema import INDEXES
-from auditlogservice.store.port import Appended, Replayed, Submission
+from auditlogservice.store.port import (
+    Appended,
+    Document,
+    Held,
+    Published,
+    Replayed,
+    Submission,
+)
 from auditlogservice.times import format_utc
-from mongod import Mongod, ReplicaSet
+from mongod import Mongod, ReplicaSet, pausing, queries
 from strategies import NOON, draft, told
 
 if TYPE_CHECKING:
@@ -50,7 +59,11 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from pymongo.asynchronous.client_session import AsyncClientSession
+
     from auditlogservice.store.mongodb import MongoStore
+    from auditlogservice.store.mongodb.governing import MongoDocumentStore
+    from auditlogservice.store.port import Order
 
 Client = MongoClient[dict[str, Any]]
 
@@ -61,6 +74,14 @@ HANGING = 15.0  # seconds; a generous bound on what is no hanging
 
 @pytest.fixture
 async def store(mongodb_url: str) -> AsyncIterator[MongoStore]:
+    opened = await open_mongodb(mongodb_url, timeout=PATIENCE)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def other(mongodb_url: str) -> AsyncIterator[MongoStore]:
+    """Another node over the same database."""
     opened = await open_mongodb(mongodb_url, timeout=PATIENCE)
     yield opened
     await opened.close()
@@ -409,6 +430,35 @@ async def test_a_page_reads_little_more_than_it_gives(
         assert plan["executionStats"]["totalDocsExamined"] <= keys
 
 
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+@pytest.mark.parametrize(
+    "asked",
+    [EVERYTHING, where(event_type="type 1"), either("event_type", "type 1", "type 2")],
+    ids=["all", "one", "either"],
+)
+async def test_a_page_deep_in_the_log_costs_what_the_first_one_costs(
+    overheard: tuple[MongoStore, Overheard],
+    database: pymongo.database.Database[dict[str, Any]],
+    asked: Filter,
+    order: Order,
+) -> None:
+    store, ear = overheard
+    costs = list[tuple[int, int]]()
+    for beyond in (None, 360 if order == "oldest" else 40):
+        ear.finds.clear()
+        assert len(await page(store.events, asked, order=order, beyond=beyond, limit=10)) == 10
+        figures = [plan["executionStats"] for plan in plans(database, ear.finds)]
+        costs.append(
+            (
+                sum(each["totalDocsExamined"] for each in figures),
+                sum(each["totalKeysExamined"] for each in figures),
+            )
+        )
+    first, deep = costs
+    assert deep[0] == first[0] == 10
+    assert deep[1] <= first[1] + 2  # where to begin is one more key, or two
+
+
 COARSE = {
     "prefix": Like("actor.id", "u39*"),
     "number": Compare("event_data.n", "gte", "390"),
@@ -488,19 +538,15 @@ async def test_a_cancelled_question_ends_on_the_server_within_a_second(
 ) -> None:
     await keep(store.events, draft())
 
-    def running() -> list[Any]:
-        operations = mongo.admin.aggregate([{"$currentOp": {}}])
-        return [one for one in operations if one.get("ns", "").endswith(".events")]
-
     with pausing(mongo):
         task = asyncio.ensure_future(page(store.events, where(event_type="auth.login")))
-        while not running():  # noqa: ASYNC110 - it is the server that is waited for
+        while not queries(mongo):  # noqa: ASYNC110 - it is the server that is waited for
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         async with asyncio.timeout(1):
-            while running():  # noqa: ASYNC110 - as above
+            while queries(mongo):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
     assert len(await page(store.events)) == 1
 
@@ -515,17 +561,6 @@ async def test_a_server_that_takes_too_long_is_told_apart_from_one_that_does_not
     with silent, pytest.raises(StoreUnreachable):
         await page(store.events, where(event_type="auth.login"), seconds=0.1)
     assert len(await page(store.events)) == 1
-
-
-@contextmanager
-def pausing(mongo: Client) -> Iterator[None]:
-    """Let the server stop in the middle of every query, until that is interrupted."""
-    point = {"configureFailPoint": "waitInFindBeforeMakingBatch"}
-    mongo.admin.command({**point, "mode": "alwaysOn", "data": {"shouldCheckForInterrupt": True}})
-    try:
-        yield
-    finally:
-        mongo.admin.command({**point, "mode": "off"})
 
 
 # ---- what is asked of the server for each write and each read ---------------------------------
@@ -547,8 +582,10 @@ async def test_every_write_waits_for_the_journal_of_a_majority_and_every_read_fo
     assert len(writes) == 4
     for write in writes:
         assert write["writeConcern"] == {"w": "majority", "j": True}, write
-    reads = [one["readConcern"]["level"] for one in ear.finds]
-    assert reads == ["snapshot", "majority", "majority", "majority"]
+    # Within a transaction the first command alone says it, for all that follow.
+    reads = [one for one in ear.finds if "autocommit" not in one or "startTransaction" in one]
+    levels = [one["readConcern"]["level"] for one in reads]
+    assert levels == ["snapshot", "snapshot", "majority", "majority", "majority"]
 
 
 # ---- the fate of a transaction ------------------------------------------------------------------
@@ -653,6 +690,101 @@ def failing_reads(store: MongoStore) -> Iterator[None]:
         yield
 
 
+async def test_an_erasure_whose_fate_is_unknown_can_be_repeated(
+    hasty: MongoStore, store: MongoStore, mongo: Client
+) -> None:
+    for how in (_CUT, _NOT_REPLICATED):
+        (record,) = await keep(store.events, draft())
+        with (
+            failing(mongo, "commitTransaction", **how),
+            failing_reads(hasty),
+            pytest.raises(OutcomeUnknown),
+        ):
+            await erase(hasty.events, record.id)
+        assert isinstance(await erase(store.events, record.id), Erasure)
+        openings = await examined(store)
+        assert openings[record.sequence].payload is None
+        assert graves(openings)[-1] == record.id
+    assert len(await examined(store)) == 4
+
+
+@contextmanager
+def held_up(owner: object, name: str) -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
+    """Stop the first call of this method until told: give what says that it came, and what lets
+    it go on.
+    """
+    came, go_on = asyncio.Event(), asyncio.Event()
+    method = getattr(owner, name)
+
+    async def wait_and_call(*args: Any) -> Any:
+        came.set()
+        await go_on.wait()
+        return await method(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, wait_and_call)
+        yield came, go_on
+
+
+def _hold(tenant: str = "acme") -> Document:
+    value = Hold(id="h", where=EVERYTHING, reason="suit", placed_by="bob", placed_at=NOON)
+    return Document(kind="hold", tenant=tenant, id="h", body=value.to_body())
+
+
+async def test_an_erasure_that_has_read_the_holds_sees_one_that_is_placed_before_it_commits(
+    store: MongoStore, other: MongoStore
+) -> None:
+    (record,) = await keep(store.events, draft())
+    with held_up(store.events._appender, "_admit") as (came, go_on):
+        async with asyncio.TaskGroup() as tasks:
+            erasing = tasks.create_task(erase(store.events, record.id))
+            await came.wait()
+            assert await other.documents.put(_hold())
+            go_on.set()
+    assert erasing.result() == Held(("h",))
+    assert await whole_log(other.events) == [record]
+
+
+async def test_a_hold_that_is_older_than_the_first_record_is_not_passed_by_its_erasure(
+    store: MongoStore, other: MongoStore
+) -> None:
+    """The hold is begun when the log has no record; then one is recorded, and to be erased."""
+    with (
+        begun(other.documents) as (came, place),
+        held_up(store.events._appender, "_admit") as (erasing_came, go_on),
+    ):
+        async with asyncio.TaskGroup() as tasks:
+            placing = tasks.create_task(other.documents.put(_hold()))
+            await came.wait()
+            (record,) = await keep(other.events, draft())
+            erasing = tasks.create_task(erase(store.events, record.id))
+            await erasing_came.wait()
+            place.set()
+            assert await placing
+            go_on.set()
+    assert erasing.result() == Held(("h",))
+    assert await whole_log(store.events) == [record]
+
+
+@contextmanager
+def begun(documents: MongoDocumentStore) -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
+    """Let a change of a document read first, which fixes what its transaction sees, and then wait
+    until it is told to go on.
+    """
+    came, go_on = asyncio.Event(), asyncio.Event()
+    put = documents._put
+
+    async def read_and_wait(session: AsyncClientSession, document: Document) -> bool:
+        await documents._documents.find_one({}, session=session)
+        came.set()
+        await go_on.wait()
+        return await put(session, document)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(documents, "_put", read_and_wait)
+        yield came, go_on
+
+
 async def test_an_insert_that_never_succeeds_is_known_not_to_be_kept(
     hasty: MongoStore, mongo: Client
 ) -> None:
@@ -705,6 +837,23 @@ async def test_a_single_write_without_an_answer_is_unknown(
     assert await hasty.accounts.shared_secret("name", b"second") == (
         b"second" if how is _CUT else b"first"
     )
+
+
+async def test_a_first_checkpoint_that_another_nodes_came_before_is_published_if_it_is_larger(
+    store: MongoStore, other: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = store.ledger._checkpoints
+    update = checkpoints.update_one
+
+    async def refuse_the_first(*_: object, **_how: object) -> None:
+        """As the server does if the other one comes between its look and its insert."""
+        monkeypatch.setattr(checkpoints, "update_one", update)
+        await other.ledger.publish("acme", Published(5, b"of another node"))
+        raise pymongo.errors.DuplicateKeyError("")
+
+    monkeypatch.setattr(checkpoints, "update_one", refuse_the_first)
+    await store.ledger.publish("acme", Published(7, b"of this one"))
+    assert await store.ledger.published("acme") == Published(7, b"of this one")
 
 
 async def test_a_tenant_that_fails_beside_one_that_was_kept_makes_the_outcome_unknown(

@@ -43,6 +43,15 @@ SCOPED: dict[tuple[str, str], Scope | None] = {
     ("POST", "/events/search"): Scope.EVENTS_READ,
     ("GET", "/events/{event_id}"): Scope.EVENTS_READ,
     ("DELETE", "/events/{event_id}"): Scope.EVENTS_DELETE,
+    ("GET", "/erasures"): Scope.EVENTS_DELETE,
+    ("POST", "/erasures"): Scope.EVENTS_DELETE,
+    ("GET", "/erasures/{erasure_id}"): Scope.EVENTS_DELETE,
+    ("GET", "/holds"): Scope.ADMIN,
+    ("POST", "/holds"): Scope.ADMIN,
+    ("GET", "/holds/{hold_id}"): Scope.ADMIN,
+    ("DELETE", "/holds/{hold_id}"): Scope.ADMIN,
+    ("GET", "/retention"): Scope.ADMIN,
+    ("PUT", "/retention"): Scope.ADMIN,
     ("GET", "/me"): None,
     ("GET", "/users"): Scope.USERS_MANAGE,
     ("POST", "/users"): Scope.USERS_MANAGE,
@@ -54,9 +63,15 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/events"): EVENT,
     ("POST", "/events/batch"): [EVENT],
     ("POST", "/events/search"): {"words": "login"},
+    ("POST", "/erasures"): {"q": "name:nothing", "reason": "r"},
+    ("POST", "/holds"): {"q": "name:nothing", "reason": "r"},
+    ("PUT", "/retention"): {"rules": []},
     ("POST", "/users"): {"name": "new", "password": PASSWORD, "scopes": []},
     ("PATCH", "/users/{name}"): {"disabled": False},
 }
+
+
+NOWHERE = dict.fromkeys(("event_id", "hold_id", "erasure_id", "name"), "0" * 24)
 
 
 def routes(api: Api) -> set[tuple[str, str]]:
@@ -72,10 +87,23 @@ def routes(api: Api) -> set[tuple[str, str]]:
     }
 
 
-async def call(api: Api, route: tuple[str, str], headers: dict[str, str], event: str) -> int:
+async def made(api: Api, owner: dict[str, str]) -> dict[str, str]:
+    """Make one thing of each kind that an address may name."""
+    wish = {"q": "name:nothing", "reason": "r"}
+    found = {"event_id": (await api.record(owner))["_id"], "name": "victim"}
+    for kind in ("hold", "erasure"):
+        answer = await api.http.post(f"/{kind}s", json=wish, headers=owner)
+        found[f"{kind}_id"] = answer.json()["id"]
+    return found
+
+
+async def call(
+    api: Api, route: tuple[str, str], headers: dict[str, str], names: dict[str, str]
+) -> int:
     method, path = route
-    path = path.replace("{event_id}", event).replace("{name}", "victim")
+    path = path.format_map(names)
     path += "?field=name" if path.endswith("facets") else ""
+    path += "?reason=r" if method == "DELETE" else ""
     answer = await api.http.request(method, path, json=BODIES.get(route), headers=headers)
     return answer.status_code
 
@@ -92,8 +120,7 @@ async def test_each_scope_opens_its_own_routes_and_no_other(api: Api) -> None:
             if route[1] == "/events/stream" and needed == scope:
                 continue  # it would not end; tests/web/test_follow.py listens to it
             await api.services.accounts.add("victim", PASSWORD, scopes=frozenset())
-            event = (await api.record(owner))["_id"]
-            status = await call(api, route, headers, event)
+            status = await call(api, route, headers, await made(api, owner))
             allowed = needed in {None, scope}
             assert (status < 300) if allowed else (status == 403), (route, scope, status)
             for name in ("victim", "new"):
@@ -121,7 +148,7 @@ async def test_anything_but_a_good_token_is_401_on_every_route(
     memory_api: Api, header: str
 ) -> None:
     for route in SCOPED:
-        status = await call(memory_api, route, {"Authorization": header}, "0" * 24)
+        status = await call(memory_api, route, {"Authorization": header}, NOWHERE)
         assert status == 401, (route, header)
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
+import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+import zstandard
 
 from auditlogservice.errors import Overloaded
 from auditlogservice.web import bodies
@@ -14,7 +18,7 @@ from auditlogservice.web.bodies import MAX_BATCHES, BatchRoom
 from running import EVENT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from running import Api
 
@@ -69,6 +73,30 @@ async def test_so_many_batches_are_in_the_house_at_once_and_no_more(memory_api: 
         assert answer.headers["retry-after"] == "1"
     answer = await memory_api.http.post("/events/batch", json=[EVENT], headers=user)
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+async def test_what_may_be_large_is_unpacked_beside_the_loop(
+    memory_api: Api, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    user = await memory_api.add("alice")
+    name = {"gzip": "_gunzip", "zstd": "_unzstd"}[encoding]
+    pack: Callable[[bytes], bytes] = gzip.compress if encoding == "gzip" else zstandard.compress
+    real = getattr(bodies, name)
+    on_loop: list[bool] = []
+
+    def overhear(packed: bytes, limit: int) -> bytes:
+        on_loop.append(threading.current_thread() is threading.main_thread())
+        unpacked: bytes = real(packed, limit)
+        return unpacked
+
+    monkeypatch.setattr(bodies, name, overhear)
+    sent = user | JSON | {"content-encoding": encoding}
+    for path, event in (("/events", EVENT), ("/events/batch", [EVENT])):
+        body = pack(json.dumps(event).encode())
+        answer = await memory_api.http.post(path, content=body, headers=sent)
+        assert answer.status_code in {200, 201}, answer.text
+    assert on_loop == [True, False]
 
 
 def test_a_place_is_given_back_whatever_happens() -> None:

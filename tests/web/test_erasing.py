@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditlogservice.web.routes.events import MAX_REASON
+from auditlogservice.governance import MAX_REASON
 
 if TYPE_CHECKING:
     from running import Api

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 from urllib.parse import quote
 
 import pytest
 
+from auditlogservice.errors import QueryTimeout
+from auditlogservice.events import Record
 from auditlogservice.times import format_utc, parse_rfc3339
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from running import Api
 
 PEOPLE: list[dict[str, Any]] = [
@@ -164,6 +169,22 @@ async def test_counts_are_exact_up_to_the_cap_and_say_so_beyond(
     assert capped.json() == {"value": 3, "relation": "gte"}
 
 
+async def test_a_count_that_takes_too_long_does_not_cost_the_page(
+    memory_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await corpus(memory_api)
+
+    async def slow(*_: Any) -> Never:
+        raise QueryTimeout
+
+    monkeypatch.setattr(type(memory_api.services.statistics), "count", slow)
+    answer = await memory_api.http.get("/events?count=true&limit=3", headers=user)
+    assert (answer.status_code, len(answer.json())) == (200, 3)
+    assert answer.headers["x-total-count-relation"] == "unknown"
+    assert "x-total-count" not in answer.headers
+    assert "next" in answer.links
+
+
 async def test_facets_rank_the_values_of_a_field(api: Api) -> None:
     user = await corpus(api)
     answer = await api.http.get("/events/facets?field=actor.id", headers=user)
@@ -206,6 +227,89 @@ async def test_a_histogram_within_bounds_counts_nothing_outside(api: Api) -> Non
     query = f"since={since}&until={until}"
     answer = await api.http.get(f"/events/histogram?{query}", headers=user)
     assert sum(bucket["count"] for bucket in answer.json()["buckets"]) == 3
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "since=0001-01-01",
+        "until=9999-12-31T23:59:59.999999Z",
+        "timestamp[gte]=0001-01-01T00:00:00Z&timestamp[lte]=9999-12-31T23:59:59.999999Z",
+        "timestamp[gt]=0001-01-01T00:00:00Z&timestamp[lt]=9999-12-31T23:59:59.999999Z",
+    ],
+)
+@pytest.mark.parametrize("interval", ["auto", "365d"])
+async def test_a_histogram_may_be_bounded_by_the_first_and_the_last_moment_there_is(
+    api: Api, query: str, interval: str
+) -> None:
+    user = await api.add("alice")
+    await api.record(user)
+    answer = await api.http.get(f"/events/histogram?{query}&interval={interval}", headers=user)
+    assert answer.status_code == 200, answer.text
+    assert [bucket["count"] for bucket in answer.json()["buckets"]] == [1]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "until=0001-01-01", "since=9999-12-31T23:59:59.999999Z",
+        "timestamp[lt]=0001-01-01T00:00:00Z", "timestamp[gt]=9999-12-31T23:59:59.999999Z",
+    ],
+)  # fmt: skip
+async def test_a_histogram_beyond_the_first_and_the_last_moment_is_empty(
+    api: Api, query: str
+) -> None:
+    user = await api.add("alice")
+    await api.record(user)
+    answer = await api.http.get(f"/events/histogram?{query}", headers=user)
+    assert (answer.status_code, answer.json()["buckets"]) == (200, [])
+
+
+async def test_a_bucket_begins_at_a_multiple_of_the_interval_wherever_the_bounds_lie(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[datetime]] = []
+    store = api.services.statistics._store
+    places = store.places
+
+    async def overhear(tenant: str, moments: list[datetime]) -> Any:
+        asked.append(moments)
+        return await places(tenant, moments)
+
+    monkeypatch.setattr(store, "places", overhear)
+    user = await api.add("alice")
+    records = [await api.record(user) for _ in range(4)]
+    api.time.advance(hours=2)
+    records += [await api.record(user) for _ in range(3)]
+    bounds = f"since={records[1]['timestamp']}&until={records[6]['timestamp']}"
+    answer = await api.http.get(f"/events/histogram?{bounds}&interval=1h", headers=user)
+    buckets = answer.json()["buckets"]
+    starts = [parse_rfc3339(bucket["start"]) for bucket in buckets]
+    assert all((start.minute, start.second, start.microsecond) == (0, 0, 0) for start in starts)
+    assert starts[0] <= parse_rfc3339(records[1]["timestamp"])
+    assert (buckets[0]["count"], buckets[-1]["count"]) == (3, 2)
+    assert sum(bucket["count"] for bucket in buckets) == 5
+    assert [len(moments) for moments in asked] == [len(buckets) + 1]  # each edge once
+
+
+async def test_figures_leave_the_loop_to_others_while_they_read_json(
+    memory_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await corpus(memory_api)
+    read: list[bool] = []
+    fields = Record.fields
+
+    def overhear(record: Record) -> Any:
+        read.append(threading.current_thread() is threading.main_thread())
+        return fields(record)
+
+    monkeypatch.setattr(Record, "fields", overhear)
+    for path in ("facets?field=name", "histogram?name=Signed%20In"):
+        read.clear()
+        answer = await memory_api.http.get(f"/events/{path}", headers=user)
+        assert answer.status_code == 200, answer.text
+        assert read.count(False) >= 2
+        assert read.count(True) <= 2  # the ends of a histogram are one record each
 
 
 async def test_a_histogram_of_nothing_is_empty_and_of_too_much_refused(api: Api) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,26 @@ async def test_records_that_come_in_during_the_walk_do_not_disturb_it(api: Api) 
     assert link
     second = await api.http.get(link[1], headers=user)
     assert first.json() + second.json() == records[::-1]
+
+
+async def test_a_walk_while_sixteen_write_misses_nothing_that_was_there_and_doubles_nothing(
+    api: Api,
+) -> None:
+    user = await api.add("alice")
+    before = await fill(api, user, 40)
+
+    async def write() -> None:
+        for _ in range(8):
+            await api.record(user)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(16):
+            tasks.create_task(write())
+        pages = await walk(api, user, "?limit=7")
+    met = [record["_id"] for page in pages for record in page]
+    assert len(set(met)) == len(met)
+    assert {record["_id"] for record in before} <= set(met)
+    assert met[:40] == [record["_id"] for record in before]
 
 
 async def test_an_erased_record_is_left_out_and_its_cursor_goes_on(api: Api) -> None:

@@ -40,9 +40,10 @@ async def test_readiness_says_why_not_while_liveness_stays(
 
 async def test_a_service_that_stops_is_not_ready_and_takes_nothing(memory_api: Api) -> None:
     user = await memory_api.add("alice")
-    memory_api.services.recorder.close()
+    memory_api.services.follower.close()  # what SIGTERM does first
     ready = await memory_api.http.get("/readyz")
     assert (ready.status_code, ready.json()["checks"]["process"]) == (503, "stopping")
+    memory_api.services.recorder.close()
     refused = await memory_api.http.post("/events", json=EVENT, headers=user)
     assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
     assert refused.headers["retry-after"] == "1"

@@ -36,6 +36,7 @@ from auditlogservice.client.figures import (
     read_histogram,
 )
 from auditlogservice.client.following import Download, follow
+from auditlogservice.client.governing import Governing
 from auditlogservice.client.retries import Patience
 from auditlogservice.client.wire import Wire
 
@@ -83,6 +84,11 @@ class Client:
     @property
     def url(self) -> str:
         return self._wire.url
+
+    @property
+    def governing(self) -> Governing:
+        """What erases, and what decides for how long nothing does: holds, rules and erasures."""
+        return Governing(self._wire)
 
     def login(self, username: str, password: str) -> Token:
         """Return a token for this user, and use it from now on."""

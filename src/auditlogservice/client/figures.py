@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
 from auditlogservice.canonical import Json, parse
-from auditlogservice.client.values import as_array, as_object, as_text, as_whole
+from auditlogservice.client.values import as_array, as_moment, as_object, as_text, as_whole
 from auditlogservice.errors import MalformedInput
-from auditlogservice.times import parse_rfc3339
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -60,7 +59,7 @@ class Facets:
 
 
 def read_count(raw: bytes) -> Count:
-    return _count(parse(raw))
+    return count_of(parse(raw))
 
 
 def read_histogram(raw: bytes) -> Histogram:
@@ -69,11 +68,11 @@ def read_histogram(raw: bytes) -> Histogram:
     return Histogram(
         as_text(value.get("interval")),
         tuple(
-            Bucket(_moment(item.get("start")), as_whole(item.get("count")))
+            Bucket(as_moment(item.get("start")), as_whole(item.get("count")))
             for item in map(as_object, as_array(value.get("buckets")))
         ),
         _relation(value.get("relation")),
-        None if since is None else _moment(since),
+        None if since is None else as_moment(since),
     )
 
 
@@ -83,10 +82,10 @@ def read_facets(raw: bytes) -> Facets:
         Facet(as_text(item.get("value")), as_whole(item.get("count")))
         for item in map(as_object, as_array(value.get("values")))
     )
-    return Facets(as_text(value.get("field")), values, _count(value.get("records")))
+    return Facets(as_text(value.get("field")), values, count_of(value.get("records")))
 
 
-def _count(value: Json) -> Count:
+def count_of(value: Json) -> Count:
     told = as_object(value)
     return Count(as_whole(told.get("value")), _relation(told.get("relation")))
 
@@ -95,10 +94,3 @@ def _relation(value: Json) -> Relation:
     if value not in get_args(Relation):
         raise MalformedInput("a figure must say how exact it is")
     return cast("Relation", value)
-
-
-def _moment(value: Json) -> datetime:
-    try:
-        return parse_rfc3339(as_text(value))
-    except ValueError as error:
-        raise MalformedInput(str(error)) from None

@@ -1,13 +1,23 @@
-"""A JSON value as the kind that it has to be. Raises MalformedInput if it is of another."""
+"""JSON values as what they have to be. Each raises MalformedInput for anything else."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from auditlogservice.errors import MalformedInput
+from auditlogservice.times import parse_rfc3339
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from auditlogservice.canonical import Json
+
+
+def as_moment(value: Json) -> datetime:
+    try:
+        return parse_rfc3339(as_text(value))
+    except ValueError as error:
+        raise MalformedInput(str(error)) from None
 
 
 def as_object(value: Json) -> dict[str, Json]:

@@ -1,7 +1,8 @@
 """One call to a server, made until there is an answer that a repetition would not change.
 
-Only calls that may be made twice come here: they read, or they carry an idempotency key. A token
-goes to the server it was given for, and never to an address that an answer names.
+Only calls that may be made twice come here: they read, they carry an idempotency key, or they end
+in the same state; `post_once` is for all others. A token goes to the server it was given for, and
+never to an address that an answer names.
 """
 
 from __future__ import annotations
@@ -79,6 +80,24 @@ class Wire:
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> httpx2.Response:
         told = {**self._own(), **headers}
         request = self._http.build_request("POST", path, content=body, headers=told)
+        return self._until_answered(request, self._http.send)
+
+    def post_once(self, path: str, body: bytes, headers: Mapping[str, str]) -> httpx2.Response:
+        """Return the answer to the only attempt: what was lost may have been done."""
+        told = {**self._own(), **headers}
+        request = self._http.build_request("POST", path, content=body, headers=told)
+        outcome, _ = self._attempt(request, self._http.send)
+        if isinstance(outcome, httpx2.Response):
+            return outcome
+        raise outcome
+
+    def put(self, path: str, body: bytes, headers: Mapping[str, str]) -> httpx2.Response:
+        told = {**self._own(), **headers}
+        request = self._http.build_request("PUT", path, content=body, headers=told)
+        return self._until_answered(request, self._http.send)
+
+    def delete(self, path: str) -> httpx2.Response:
+        request = self._http.build_request("DELETE", path, headers=self._own())
         return self._until_answered(request, self._http.send)
 
     def post_form(self, path: str, form: Mapping[str, str]) -> httpx2.Response:

@@ -20,13 +20,15 @@ from auditlogservice.store.port import Burial, Held
 from auditlogservice.terms import terms_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from auditlogservice.access import Principal
+    from auditlogservice.canonical import Json
     from auditlogservice.ledger.clock import Clock, Entropy
     from auditlogservice.store.port import EventStore, LedgerStore
 
 MAX_BURIALS = 100  # in one transaction
+_NEAR = 16  # places: reading over so few is quicker than another call
 
 
 class Eraser:
@@ -37,7 +39,7 @@ class Eraser:
         *,
         clock: Clock,
         entropy: Entropy,
-        on_commit: Callable[[], None],
+        on_commit: Callable[[set[str]], None],
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -63,33 +65,53 @@ class Eraser:
             raise EventHeld(fate.holds)
 
     async def bury(
-        self, tenant: str, records: Sequence[Record], *, by: str, reason: str | None
+        self,
+        tenant: str,
+        records: Sequence[Record],
+        *,
+        by: str,
+        reason: str | None,
+        erasure: str | None = None,
     ) -> list[Erasure | Held | None]:
-        """Erase up to MAX_BURIALS records that are no tombstones; return what became of each."""
-        leaves = await asyncio.gather(*(self._leaf(tenant, record) for record in records))
-        burials = [
-            Burial(
-                id=record.id,
-                by=by,
-                reason=reason,
-                tombstone=self._tombstone(tenant, record, leaf, by=by, reason=reason),
-            )
-            for record, leaf in zip(records, leaves, strict=True)
-        ]
-        fates = await self._store.erase(tenant, burials)
-        self._on_commit()
+        """Erase up to MAX_BURIALS records that are no tombstones; return what became of each.
+
+        Their tombstones name the `erasure` that they are part of.
+        """
+        leaves = await self._leaves(tenant, records)
+        told: dict[str, Json] = {"reason": reason}
+        if erasure is not None:
+            told["erasure"] = erasure
+
+        def burials() -> list[Burial]:
+            return [
+                Burial(
+                    id=record.id,
+                    by=by,
+                    reason=reason,
+                    tombstone=self._tombstone(
+                        tenant, record, by=by, told=told | _place(record, leaf)
+                    ),
+                )
+                for record, leaf in zip(records, leaves, strict=True)
+            ]
+
+        # In a thread: many tombstones take a while to make, and others want answers.
+        fates = await self._store.erase(tenant, await asyncio.to_thread(burials))
+        self._on_commit({tenant})
         return fates
 
-    async def _leaf(self, tenant: str, record: Record) -> bytes:
-        place = record.sequence
-        found = await self._ledger.openings(tenant, place, place + 1, content=False)
-        if not found:  # erased rows stay, so someone took it out of the store
-            raise EventNotFound
-        return leaf_hash(found[0].entry.to_bytes())
+    async def _leaves(self, tenant: str, records: Sequence[Record]) -> list[bytes]:
+        """Return the hash of each record's leaf, read in as few calls as they lie in places."""
+        leaves: dict[int, bytes] = {}
+        for first, last in _stretches(sorted(record.sequence for record in records)):
+            for found in await self._ledger.openings(tenant, first, last + 1, content=False):
+                leaves[found.sequence] = leaf_hash(found.entry.to_bytes())
+        for record in records:
+            if record.sequence not in leaves:  # erased rows stay: someone took it out of the store
+                raise EventNotFound
+        return [leaves[record.sequence] for record in records]
 
-    def _tombstone(
-        self, tenant: str, record: Record, leaf: bytes, *, by: str, reason: str | None
-    ) -> Draft:
+    def _tombstone(self, tenant: str, record: Record, *, by: str, told: dict[str, Json]) -> Draft:
         now = self._clock()
         event = read_event(
             {
@@ -99,12 +121,7 @@ class Eraser:
                 "actor": {"id": by},
                 "targets": [{"type": "event", "id": record.id}],
                 "outcome": "success",
-                "event_data": {
-                    "_id": record.id,
-                    "sequence": record.sequence,
-                    "leaf_hash": leaf.hex(),
-                    "reason": reason,
-                },
+                "event_data": told,
             },
             now=now,
         )
@@ -119,3 +136,16 @@ class Eraser:
             terms=terms_of({**event.told, "user_id": SERVICE_USER}),
             salt=self._entropy(SALT_BYTES),
         )
+
+
+def _place(record: Record, leaf: bytes) -> dict[str, Json]:
+    return {"_id": record.id, "sequence": record.sequence, "leaf_hash": leaf.hex()}
+
+
+def _stretches(places: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last of each run of places that lie near to one another."""
+    first = 0
+    for at, place in enumerate(places, 1):
+        if at == len(places) or places[at] - place > _NEAR:
+            yield places[first], place
+            first = at

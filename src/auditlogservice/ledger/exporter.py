@@ -7,26 +7,18 @@ erased payload is gone. Only one page is in memory at a time, however long the l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from auditlogservice.errors import QueryTimeout
-from auditlogservice.events import Sequence
-from auditlogservice.filters import Compare, all_of
-from auditlogservice.store.port import PageQuery
+from auditlogservice.ledger.walk import PAGE, Walk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from auditlogservice.access import Principal
-    from auditlogservice.events import Record
+    from auditlogservice.events import Record, Sequence
     from auditlogservice.filters import Filter
     from auditlogservice.store.port import EventStore
-
-PAGE = 250  # records at a time: 64 MiB if each is as large as an event may be
-WIDEST = 65_536  # sequences that one query looks through
-_NARROWEST = 512  # a query that takes too long over so few has another reason
-_NARROWER = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,49 +27,6 @@ class Export:
 
     end: Sequence
     pages: AsyncIterator[list[Record]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """What is still to be looked at: the sequences from `low`, before `end`."""
-
-    tenant: str
-    where: Filter
-    low: int
-    end: int
-    width: int = WIDEST
-
-    @property
-    def is_done(self) -> bool:
-        return self.low >= self.end
-
-    @property
-    def high(self) -> int:
-        """Where the next query ends: not included."""
-        return min(self.low + self.width, self.end)
-
-    def query(self) -> PageQuery:
-        bound = Compare("sequence", "lt", str(self.high))
-        return PageQuery(
-            tenant=self.tenant,
-            where=all_of(self.where, bound),
-            order="oldest",
-            beyond=Sequence(self.low - 1) if self.low else None,
-            limit=PAGE,
-        )
-
-    def beyond(self, page: list[Record]) -> _Ask:
-        """What is left after the answer to `query`."""
-        if len(page) == PAGE:
-            return replace(self, low=page[-1].sequence + 1)
-        return replace(self, low=self.high, width=min(self.width * 2, WIDEST))
-
-    def narrower(self) -> _Ask | None:
-        """The same with a smaller step; None if it is as small as it gets."""
-        width = min(self.width, self.end - self.low)
-        if width <= _NARROWEST:
-            return None
-        return replace(self, width=max(width // _NARROWER, _NARROWEST))
 
 
 class Exporter:
@@ -92,35 +41,16 @@ class Exporter:
         nothing to hide that the export is incomplete.
         """
         end = await self._store.end(principal.tenant)
-        ask = _Ask(principal.tenant, where, after + 1, end)
-        if ask.is_done:
-            return Export(end, _nothing())
-        page, rest = await self._step(ask)
-        return Export(end, self._pages(page, rest))
+        walk = Walk(self._store, principal.tenant, where, after=after, limit=PAGE)
+        page = await walk.step(end) if walk.place + 1 < end else []
+        return Export(end, _pages(page, walk, end))
 
-    async def _pages(self, page: list[Record], ask: _Ask) -> AsyncIterator[list[Record]]:
+
+async def _pages(page: list[Record], walk: Walk, end: Sequence) -> AsyncIterator[list[Record]]:
+    if page:
+        yield page
+    while walk.place + 1 < end:
+        del page  # before the next is read: only one is in memory
+        page = await walk.step(end)
         if page:
             yield page
-        while not ask.is_done:
-            del page  # before the next is read: only one is in memory
-            page, ask = await self._step(ask)
-            if page:
-                yield page
-
-    async def _step(self, ask: _Ask) -> tuple[list[Record], _Ask]:
-        """Read the next page; what takes too long is asked in smaller steps."""
-        while True:
-            try:
-                page = await self._store.page(ask.query())
-            except QueryTimeout:
-                narrower = ask.narrower()
-                if narrower is None:
-                    raise
-                ask = narrower
-            else:
-                return page, ask.beyond(page)
-
-
-async def _nothing() -> AsyncIterator[list[Record]]:
-    return
-    yield  # what makes it a generator

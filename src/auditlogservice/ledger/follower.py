@@ -15,21 +15,22 @@ from typing import TYPE_CHECKING
 
 from auditlogservice.errors import Unavailable
 from auditlogservice.events import Sequence
-from auditlogservice.filters import Compare, all_of
-from auditlogservice.store.port import PageQuery
+from auditlogservice.ledger.walk import Walk
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from auditlogservice.events import Record
     from auditlogservice.filters import Filter
     from auditlogservice.store.port import EventStore
 
 LOOK_EVERY = 0.2  # seconds between two looks at the end of a log that somebody waits for
-START = Sequence(-1)  # the place before the first record
+LEAST_READING = 1.0  # seconds for passing over what does not match, also for who does not wait
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """What matches in a stretch of the log, and the last sequence of that stretch."""
+class News:
+    """What came after a place and matches, and the last sequence that was looked at for it."""
 
     records: list[Record]
     last: Sequence
@@ -43,6 +44,12 @@ class _Log:
     waiting: int = 0
     moved: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def move(self, end: Sequence) -> None:
+        if end > self.end:
+            self.end = end
+            moved, self.moved = self.moved, asyncio.Event()
+            moved.set()
+
 
 class Follower:
     """Reads on for everybody. `run` must be running, in a task that its owner waits for."""
@@ -50,12 +57,20 @@ class Follower:
     def __init__(self, store: EventStore) -> None:
         self._store = store
         self._logs: dict[str, _Log] = {}
+        self._due: set[str] = set()  # tenants whose logs are to be looked at now
         self._look = asyncio.Event()
-        self._closing = False
+        self._closed = asyncio.Event()
 
     @property
     def is_closing(self) -> bool:
-        return self._closing
+        return self._closed.is_set()
+
+    async def closes_within(self, seconds: float) -> bool:
+        """Wait so long, or until the service stops; return whether it does."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closed.wait()
+        return self.is_closing
 
     async def end(self, tenant: str) -> Sequence:
         """Return the last sequence of the log now; START if it is empty."""
@@ -63,73 +78,85 @@ class Follower:
 
     async def read_on(
         self, tenant: str, where: Filter, *, after: Sequence, limit: int, wait: float
-    ) -> Stretch:
+    ) -> News:
         """Return what matches after a place; if nothing does, wait up to `wait` seconds for it.
 
-        The stretch ends where the next call should go on: behind the last record, or further if
-        what follows does not match.
+        `last` is where the next call should go on: the last record, or further if what follows
+        does not match. A long log of which nothing matches may take several calls.
         """
         clock = asyncio.get_running_loop().time
-        until = clock() + wait
+        start = clock()
+        walk = Walk(self._store, tenant, where, after=after, limit=limit)
+        end = await self._end(tenant, wait)
         while True:
-            end = await self._wait_beyond(tenant, after, until - clock())
-            if end <= after + 1:
-                return Stretch([], after)
-            # Bounded by an end that was seen before, so that the stretch is the whole of it.
-            bounded = all_of(where, Compare("sequence", "lt", str(end)))
-            records = await self._store.page(
-                PageQuery(tenant=tenant, where=bounded, order="oldest", beyond=after, limit=limit)
-            )
-            last = records[-1].sequence if len(records) == limit else Sequence(end - 1)
-            if records or clock() >= until or self._closing:
-                return Stretch(records, last)
-            after = last
+            # The end was seen before, so that what is passed over is passed over for good.
+            while walk.place + 1 < end:
+                records = await walk.step(end)
+                is_over = self.is_closing or clock() >= start + max(wait, LEAST_READING)
+                if records or is_over:
+                    return News(records, walk.place)
+            if self.is_closing or clock() >= start + wait:
+                return News([], walk.place)
+            end = await self._wait_beyond(tenant, walk.place, end, start + wait - clock())
 
-    async def _wait_beyond(self, tenant: str, after: Sequence, seconds: float) -> Sequence:
-        """Return the end of the log: as soon as it is beyond `after`, or when time is up."""
-        end = await self._store.end(tenant)
-        if end > after + 1 or seconds <= 0 or self._closing:
-            return end
-        log = self._logs.setdefault(tenant, _Log(end))
+    async def _end(self, tenant: str, wait: float) -> Sequence:
+        """Return the end of the log: for who waits, as it was seen for others who do."""
+        log = self._logs.get(tenant)
+        return log.end if log and wait > 0 else await self._store.end(tenant)
+
+    async def _wait_beyond(
+        self, tenant: str, place: Sequence, end: Sequence, seconds: float
+    ) -> Sequence:
+        """Return the end of the log: as soon as it is beyond `place`, or when time is up.
+
+        `end` is where the caller has seen it.
+        """
+        log = self._logs.get(tenant)
+        if log is None:
+            log = self._logs[tenant] = _Log(end)
+            self._look_at([tenant])  # it may have moved since
+        log.move(end)
         log.waiting += 1
-        self._look.set()
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    while log.end <= after + 1 and not self._closing:
+                    while log.end <= place + 1 and not self.is_closing:
                         await log.moved.wait()
-            return max(log.end, end)
+            return log.end
         finally:
             log.waiting -= 1
-            if not log.waiting:
-                self._logs.pop(tenant, None)
 
-    def nudge(self) -> None:
-        """Look now: this process has just written something."""
-        if self._logs:
+    def nudge(self, tenants: Iterable[str]) -> None:
+        """Look now: this process has just written to these logs."""
+        self._look_at(self._logs.keys() & tenants)
+
+    def _look_at(self, tenants: Iterable[str]) -> None:
+        self._due.update(tenants)
+        if self._due:
             self._look.set()
 
     def close(self) -> None:
         """Let everybody who waits go; `run` returns."""
-        self._closing = True
+        self._closed.set()
         self._look.set()
         for log in self._logs.values():
             log.moved.set()
 
     async def run(self) -> None:
         """Look at the logs that somebody waits for, until closed. Asks nothing if nobody does."""
-        while not self._closing:
+        clock = asyncio.get_running_loop().time
+        next_round = clock()
+        while not self.is_closing:
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY if self._logs else None):
+                async with asyncio.timeout_at(next_round if self._logs else None):
                     await self._look.wait()
             self._look.clear()
-            for tenant, log in list(self._logs.items()):
+            due, self._due = self._due, set()
+            if clock() >= next_round:
+                # Who has just been told of something waits again soon, and finds the log here.
+                self._logs = {tenant: log for tenant, log in self._logs.items() if log.waiting}
+                due, next_round = set(self._logs), clock() + LOOK_EVERY
+            for tenant in due & self._logs.keys():
                 # A store that does not answer now is asked again; those who wait have a limit.
                 with suppress(Unavailable):
-                    self._move(log, await self._store.end(tenant))
-
-    def _move(self, log: _Log, end: Sequence) -> None:
-        if end > log.end:
-            log.end = end
-            moved, log.moved = log.moved, asyncio.Event()
-            moved.set()
+                    self._logs[tenant].move(await self._store.end(tenant))

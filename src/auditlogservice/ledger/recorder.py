@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from auditlogservice.entries import SALT_BYTES
 from auditlogservice.errors import AuditLogError, OutcomeUnknown, Overloaded
 from auditlogservice.events import Draft, EventId, derive_event_id
+from auditlogservice.ledger.clock import new_id
 from auditlogservice.terms import terms_of
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Recorder:
         clock: Clock,
         entropy: Entropy,
         gauge: RecorderGauge,
-        on_commit: Callable[[], None],
+        on_commit: Callable[[set[str]], None],
         kept_for: Callable[[str, str], timedelta | None],
         max_queued_events: int,
         max_queued_bytes: int,
@@ -83,10 +84,6 @@ class Recorder:
         """Whether a single event would be refused now."""
         return not self._fits(1, 0)
 
-    @property
-    def is_closing(self) -> bool:
-        return self._closing
-
     def draft(
         self, event: Event, principal: Principal, *, key: str | None, index: int = 0
     ) -> Draft:
@@ -96,7 +93,7 @@ class Recorder:
         """
         now = self._clock()
         if key is None:
-            event_id = EventId((int(now.timestamp()).to_bytes(4, "big") + self._entropy(8)).hex())
+            event_id = EventId(new_id(now, self._entropy))
         else:
             event_id = derive_event_id(
                 tenant=principal.tenant, user_id=principal.user_id, key=key, index=index
@@ -185,7 +182,7 @@ class Recorder:
         else:
             events = sum(waiting.events for waiting in group)
             self._gauge.committed(events=events, seconds=loop.time() - start)
-            self._on_commit()
+            self._on_commit({draft.tenant for each in group for draft in each.submission.drafts})
             for waiting, outcome in answers:
                 # A caller who hung up has cancelled its future; the record is kept all the same.
                 if not waiting.done.done():

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import hashlib
 import hmac
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import orjson
 
 from auditlogservice.errors import BadCursor, EventNotFound
 from auditlogservice.events import Erasure, EventId, Record, Sequence, parse_event_id
 from auditlogservice.language import to_document
-from auditlogservice.ledger.portions import PORTION_BYTES, Portions
 from auditlogservice.store.port import PageQuery
 from auditlogservice.times import from_micros, to_micros
 
@@ -25,13 +23,10 @@ if TYPE_CHECKING:
     from auditlogservice.access import Principal
     from auditlogservice.filters import Filter
     from auditlogservice.ledger.clock import Clock
-    from auditlogservice.store.port import EventStore
-
-Order: TypeAlias = Literal["oldest", "newest"]
+    from auditlogservice.store.port import EventStore, Order
 
 MAX_LIMIT = 1_000
 MAX_SECONDS = 10.0  # for a page
-_LEAST_SECONDS = 0.001
 _MAC_BYTES = 16
 _SEQUENCE_BYTES = 8
 _MOMENT_BYTES = 8
@@ -89,31 +84,22 @@ class Records:
     ) -> tuple[list[Record], bool]:
         """The records of a page, and whether there are more.
 
-        A page is full at `limit` records, or when they take PORTION_BYTES: a thousand records of
-        the largest size would take more memory than many callers can be given at once.
+        A page of large records ends early: a thousand of the largest size would take more memory
+        than many callers can be given at once.
         """
-        clock = asyncio.get_running_loop().time
-        until = clock() + MAX_SECONDS
-        portions = Portions()
-        found: list[Record] = []
-        while len(found) < question.limit and portions.bytes < PORTION_BYTES:
-            # One more than wanted tells whether there is a next page.
-            limit = min(portions.next(), question.limit - len(found)) + 1
-            records = await self._store.page(
-                PageQuery(
-                    tenant=tenant,
-                    where=question.where,
-                    order=question.order,
-                    beyond=found[-1].sequence if found else beyond,
-                    limit=limit,
-                    seconds=max(until - clock(), _LEAST_SECONDS),
-                )
-            )
-            portions.took(records[: limit - 1])
-            found += records[: limit - 1]
-            if len(records) < limit:
-                return found, False
-        return found, True
+        query = PageQuery(
+            tenant=tenant,
+            where=question.where,
+            order=question.order,
+            beyond=beyond,
+            limit=question.limit + 1,
+            seconds=MAX_SECONDS,
+        )
+        found = await self._store.page(query)
+        if not query.is_full(found):
+            return found, False
+        # The last one tells that there is a next page, and is the first on it.
+        return found[:-1], True
 
     # ---- cursors: a place, sealed to the question it belongs to ------------------
 

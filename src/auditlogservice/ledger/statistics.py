@@ -11,12 +11,12 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from auditlogservice.bounds import bounds_of, is_only_bounds
 from auditlogservice.errors import Flaw, InvalidInput, QueryTimeout
-from auditlogservice.filters import leaves_at, spell
-from auditlogservice.ledger.portions import Portions
+from auditlogservice.filters import EVERYTHING, leaves_at, spell
 from auditlogservice.store.port import PageQuery
 from auditlogservice.times import from_micros, parse_rfc3339, to_micros
 
@@ -32,10 +32,13 @@ Relation: TypeAlias = Literal["eq", "gte", "lte"]
 
 COUNT_CAP = 10_000  # records looked at for a count or for facets
 HISTOGRAM_CAP = 100_000
+PAGE = 2_000  # records at a time; large ones fill a page sooner
 SECONDS = 5.0  # for one answer
+_FIRST_SECONDS = 1.0  # to find the first record that matches
 MAX_BUCKETS = 500
 _WANTED_BUCKETS = 60
 
+_MICROS = 1_000_000  # in a second
 _SECOND, _MINUTE, _HOUR, _DAY = 1, 60, 3_600, 86_400
 INTERVALS: dict[str, int] = {
     "1s": _SECOND, "5s": 5 * _SECOND, "15s": 15 * _SECOND, "30s": 30 * _SECOND,
@@ -88,9 +91,7 @@ class Statistics:
         counter: Counter[str] = Counter()
         newest = _Newest(self._store, tenant, where, COUNT_CAP)
         async for records in newest.pages():
-            for record in records:
-                counter.update({spell(leaf) for leaf in leaves_at(record.fields(), field)})
-            await asyncio.sleep(0)
+            counter.update(await asyncio.to_thread(_values, records, field))
         # Equal counts in order of value, so that the answer does not depend on chance.
         ranked = sorted(counter.items(), key=lambda pair: (-pair[1], pair[0]))[:limit]
         return Facets(field, ranked, newest.count())
@@ -113,10 +114,9 @@ class Statistics:
         oldest = extent[0]
         newest = _Newest(self._store, tenant, where, HISTOGRAM_CAP)
         async for records in newest.pages():
-            for record in records:
-                oldest = _timestamp(record)
-                counts[(oldest - starts[0]) // step] += 1
-            await asyncio.sleep(0)
+            moments = await asyncio.to_thread(_moments, records)
+            counts.update((moment - starts[0]) // step for moment in moments)
+            oldest = min(moments, default=oldest)
         buckets = [(start, counts[number]) for number, start in enumerate(starts)]
         since = None if newest.complete else oldest
         return Histogram(chosen, buckets, newest.count().relation, since)
@@ -125,31 +125,44 @@ class Statistics:
         self, tenant: str, where: Filter, interval: str, starts: list[datetime]
     ) -> Histogram:
         """Take the size of each bucket from the places of its ends, if only time matters."""
+        edges = [*map(to_micros, starts)]
+        edges.append(edges[-1] + INTERVALS[interval] * _MICROS)
+        # What matches lies between the bounds, so they cut off no more than the outer edges.
         bounds = bounds_of(where)
-        ends = [*starts[1:], starts[-1] + timedelta(seconds=INTERVALS[interval])]
         if bounds.since is not None:
-            starts = [max(start, from_micros(bounds.since)) for start in starts]
+            edges[0] = max(edges[0], bounds.since)
         if bounds.until is not None:
-            ends = [min(end, from_micros(bounds.until + 1)) for end in ends]
-        places = await self._store.places(tenant, [*starts, *ends])
-        half = len(starts)
-        pairs = zip(places[:half], places[half:], strict=True)
-        counts = [max(0, end - start) for start, end in pairs]
+            edges[-1] = min(edges[-1], bounds.until + 1)
+        places = await self._store.places(tenant, [from_micros(edge) for edge in edges])
+        counts = [after - before for before, after in pairwise(places)]
         return Histogram(interval, list(zip(starts, counts, strict=True)), "lte", None)
 
     async def _extent(self, tenant: str, where: Filter) -> tuple[datetime, datetime] | None:
-        """The moments of the first and the last record that matches."""
-        ends = [
-            await self._store.page(
-                PageQuery(
-                    tenant=tenant, where=where, order=order, beyond=None, limit=1, seconds=SECONDS
-                )
-            )
-            for order in _ORDERS
-        ]
-        if not all(ends):
+        """The moments of the first and the last record that matches.
+
+        What is counted begins at the last. If the first is not found soon, that of the first
+        record that may match stands for it, so that no answer fails for a search from the far end.
+        """
+        last = await self._end(tenant, where, "newest", SECONDS)
+        if last is None:
             return None
-        return _timestamp(ends[0][0]), _timestamp(ends[1][0])
+        try:
+            first = await self._end(tenant, where, "oldest", _FIRST_SECONDS)
+        except QueryTimeout:
+            first = await self._end(tenant, EVERYTHING, "oldest", SECONDS)
+            since = bounds_of(where).since
+            if first is not None and since is not None:
+                first = max(first, from_micros(since))
+        return first or last, last
+
+    async def _end(
+        self, tenant: str, where: Filter, order: Literal["oldest", "newest"], seconds: float
+    ) -> datetime | None:
+        query = PageQuery(
+            tenant=tenant, where=where, order=order, beyond=None, limit=1, seconds=seconds
+        )
+        found = await self._store.page(query)
+        return _timestamp(found[0]) if found else None
 
 
 class _Newest:
@@ -172,13 +185,12 @@ class _Newest:
         clock = asyncio.get_running_loop().time
         until = clock() + SECONDS
         beyond: Sequence | None = None
-        portions = Portions()
         while not self.complete and self._seen < self._cap:
             # At the cap, one record more tells whether there are others.
-            limit = min(portions.next(), self._cap + 1 - self._seen)
+            limit = min(PAGE, self._cap + 1 - self._seen)
             query = PageQuery(
                 tenant=self._tenant, where=self._where, order="newest", beyond=beyond,
-                limit=limit, seconds=max(until - clock(), _LEAST_SECONDS),
+                limit=limit, seconds=until - clock(),
             )  # fmt: skip
             try:
                 records = await self._store.page(query)
@@ -186,12 +198,24 @@ class _Newest:
                 if beyond is None:
                     raise
                 return
-            portions.took(records)
-            self.complete = len(records) < limit
+            self.complete = not query.is_full(records)
             beyond = records[-1].sequence if records else beyond
             records = records[: self._cap - self._seen]
             self._seen += len(records)
             yield records
+
+
+def _values(records: list[Record], field: str) -> Counter[str]:
+    """Count the values of a field. Reading JSON takes its time; run it in a thread."""
+    counter: Counter[str] = Counter()
+    for record in records:
+        counter.update({spell(leaf) for leaf in leaves_at(record.fields(), field)})
+    return counter
+
+
+def _moments(records: list[Record]) -> list[datetime]:
+    """Return when each came in. Reading JSON takes its time; run it in a thread."""
+    return [_timestamp(record) for record in records]
 
 
 def _timestamp(record: Record) -> datetime:
@@ -214,7 +238,3 @@ def _starts(first: datetime, last: datetime, step: timedelta) -> list[datetime]:
             [Flaw("interval", f"this gives {high - low + 1:,} buckets; {MAX_BUCKETS} is the most")]
         )
     return [from_micros(number * width) for number in range(low, high + 1)]
-
-
-_ORDERS: tuple[Literal["oldest", "newest"], ...] = ("oldest", "newest")
-_LEAST_SECONDS = 0.001

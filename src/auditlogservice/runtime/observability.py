@@ -224,6 +224,9 @@ class PrometheusMetrics:
     def refused(self, tenants: int) -> None:
         self._refused.set(tenants)
 
+    def work_failed(self, work: str, error: Exception) -> None:
+        self._log.error("work failed", work=work, error=type(error).__name__, exc_info=error)
+
     def page(self) -> tuple[bytes, str]:
         registry = self._registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:

@@ -6,23 +6,31 @@ import asyncio
 import os
 import secrets
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from auditlogservice.errors import UnsafeSetup
 from auditlogservice.ledger.accounts import Accounts
+from auditlogservice.ledger.clearing import Clearing
+from auditlogservice.ledger.diary import Diary
 from auditlogservice.ledger.eraser import Eraser
+from auditlogservice.ledger.erasures import Erasures
 from auditlogservice.ledger.exporter import Exporter
 from auditlogservice.ledger.follower import Follower
+from auditlogservice.ledger.holds import Holds
 from auditlogservice.ledger.keyring import Keyring
 from auditlogservice.ledger.passwords import Passwords
 from auditlogservice.ledger.prover import Prover
 from auditlogservice.ledger.recorder import Recorder
 from auditlogservice.ledger.records import Records
+from auditlogservice.ledger.retention import KnownRules, Retention
 from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
+from auditlogservice.ledger.sweeper import Sweeper
 from auditlogservice.ledger.tokens import Tokens
+from auditlogservice.ledger.undertaker import Undertaker
 from auditlogservice.runtime.keys import load_token_key
 from auditlogservice.runtime.lifespan import KeptStart
 from auditlogservice.runtime.memory import CheckpointFiles
@@ -37,6 +45,8 @@ from auditlogservice.runtime.signals import on_stop_signal, stop_with_parent
 from auditlogservice.runtime.signing import signing_seeds
 from auditlogservice.web.app import create_app
 from auditlogservice.web.bodies import BatchRoom
+from auditlogservice.web.places import Places
+from auditlogservice.web.routes.exports import MAX_EXPORTS
 from auditlogservice.web.services import Services
 
 if TYPE_CHECKING:
@@ -143,10 +153,12 @@ async def open_services(
         passwords = Passwords()
         stack.callback(passwords.close)
         follower = Follower(store.events)
+        known = KnownRules(store.documents)
+        await known.refresh()
         recorder = Recorder(
             store.events,
             on_commit=follower.nudge,
-            kept_for=lambda _tenant, _type: None,
+            kept_for=known.kept_for,
             clock=clock,
             entropy=secrets.token_bytes,
             gauge=metrics,
@@ -165,6 +177,14 @@ async def open_services(
             journal=SignerLines(),
             every=settings.checkpoint_every.total_seconds(),
         )
+        eraser = Eraser(
+            store.events,
+            store.ledger,
+            clock=clock,
+            entropy=secrets.token_bytes,
+            on_commit=follower.nudge,
+        )
+        governing = _governing(store, known, recorder, eraser, clock, metrics)
         cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
         services = Services(
             accounts=Accounts(
@@ -172,22 +192,20 @@ async def open_services(
             ),
             batches=BatchRoom(),
             clock=clock,
-            eraser=Eraser(
-                store.events,
-                store.ledger,
-                clock=clock,
-                entropy=secrets.token_bytes,
-                on_commit=follower.nudge,
-            ),
+            eraser=eraser,
+            erasures=governing.erasures,
             exporter=Exporter(store.events),
+            exports=Places(MAX_EXPORTS),
             follower=follower,
             keyring=keyring,
+            holds=governing.holds,
             metrics=metrics,
             prover=Prover(store.events, store.ledger, signer),
             signer=signer,
             ping=store.events.ping,
             recorder=recorder,
             records=Records(store.events, clock=clock, cursor_secret=cursor_secret),
+            retention=governing.retention,
             statistics=Statistics(store.events),
             tokens=Tokens(
                 store.accounts,
@@ -207,9 +225,65 @@ async def open_services(
         stack.callback(signer.close)
         tasks.create_task(follower.run())
         stack.callback(follower.close)
+        for worker in (known, governing.sweeper, governing.undertaker):
+            tasks.create_task(worker.run())
+            stack.callback(worker.close)
         # Streams never end by themselves, and the server waits for them before it stops us.
         with on_stop_signal(follower.close):
             yield services
+
+
+@dataclass(frozen=True, slots=True)
+class _Governing:
+    """What decides about erasing, and what does it."""
+
+    erasures: Erasures
+    holds: Holds
+    retention: Retention
+    sweeper: Sweeper
+    undertaker: Undertaker
+
+
+def _governing(
+    store: Store,
+    known: KnownRules,
+    recorder: Recorder,
+    eraser: Eraser,
+    clock: Clock,
+    metrics: PrometheusMetrics,
+) -> _Governing:
+    documents, entropy = store.documents, secrets.token_bytes
+    diary = Diary(recorder, clock=clock)
+    clearing = Clearing(store.events, documents, eraser)
+    node = secrets.token_hex(8)  # of this process, for what it claims to be doing
+    undertaker = Undertaker(
+        store.events,
+        documents,
+        clearing=clearing,
+        diary=diary,
+        clock=clock,
+        gauge=metrics,
+        node=node,
+    )
+    holds = Holds(documents, diary, clock=clock, entropy=entropy)
+    rules_changed = asyncio.Event()
+    retention = Retention(documents, known, diary, clock=clock, on_change=rules_changed.set)
+    sweeper = Sweeper(
+        store.events,
+        documents,
+        clearing=clearing,
+        retention=retention,
+        known=known,
+        holds=holds,
+        clock=clock,
+        gauge=metrics,
+        node=node,
+        wake=rules_changed,
+    )
+    erasures = Erasures(
+        store.events, documents, diary, clock=clock, entropy=entropy, on_ask=undertaker.nudge
+    )
+    return _Governing(erasures, holds, retention, sweeper, undertaker)
 
 
 def build_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:

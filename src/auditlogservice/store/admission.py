@@ -26,7 +26,7 @@ from auditlogservice.store.port import (
 from auditlogservice.tiles import extended, growing_tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
     from auditlogservice.events import Draft, EventId, Fingerprint, Kept
@@ -199,6 +199,19 @@ def judge(
         reason=burial.reason,
     )
     return erasure, True
+
+
+def judge_all(
+    burials: Iterable[Burial], known: Mapping[EventId, Known], holds: Collection[Hold]
+) -> list[tuple[Erasure | Held | None, bool]]:
+    """Return what `judge` says of each, in order: what one erases is erased for the next."""
+    there, judged = dict(known), []
+    for burial in burials:
+        fate, is_new = judge(burial, there.get(burial.id), holds)
+        if isinstance(fate, Erasure):
+            there[burial.id] = Known(None, fate)
+        judged.append((fate, is_new))
+    return judged
 
 
 def burying(

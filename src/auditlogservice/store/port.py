@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from auditlogservice.filters import Filter
     from auditlogservice.tiles import Tile
 
+Order: TypeAlias = Literal["oldest", "newest"]
+
+PAGE_BYTES = 8 * 1024 * 1024  # of payload: 32 records or more, however large they are
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:
@@ -63,15 +67,21 @@ class PageQuery:
     """One page of a tenant's records, in order of `sequence`, after or before a place.
 
     `beyond` is the last sequence that was seen, None at the start; `limit` is at least 1. The
-    answer may take `seconds`.
+    answer may take `seconds`; if there are none left, it is a QueryTimeout.
     """
 
     tenant: str
     where: Filter
-    order: Literal["oldest", "newest"]
+    order: Order
     beyond: Sequence | None
     limit: int
+    most_bytes: int = PAGE_BYTES
     seconds: float = 10.0
+
+    def is_full(self, records: Seq[Record]) -> bool:
+        """Whether an answer ends here by its size, so that there may be more."""
+        size = sum(len(record.payload) for record in records)
+        return len(records) >= self.limit or size >= self.most_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,10 +130,12 @@ class EventStore(Protocol):
         ...
 
     async def page(self, query: PageQuery) -> list[Record]:
-        """Return up to `limit` records that match, in order, from an index where there is one.
+        """Return records that match, in order, from an index where there is one.
 
-        Shorter than `limit` MUST mean that there are no more. Erased records are left out.
-        Raises QueryTimeout; MUST end its work in the store soon after it is cancelled.
+        The answer ends at `limit` records, or with the one whose payload brings it to
+        `most_bytes`; a smaller one MUST mean that there are no more. What is looked at on the
+        way MUST be bounded in bytes, too. Erased records are left out. Raises QueryTimeout;
+        MUST end its work in the store soon after it is cancelled.
         """
         ...
 

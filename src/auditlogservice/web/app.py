@@ -14,14 +14,17 @@ from auditlogservice.web.documents import JSON, SCHEMAS
 from auditlogservice.web.edge import Edge
 from auditlogservice.web.routes import (
     batches,
+    erasures,
     events,
     exports,
     follow,
     health,
+    holds,
     ledger,
     limits,
     lists,
     pages,
+    retention,
     tokens,
     users,
 )
@@ -60,7 +63,8 @@ def create_app(
     )
     problems.install(app)
     for module in (
-        tokens, batches, lists, follow, exports, events, ledger, users, health, limits, pages,
+        tokens, batches, lists, follow, exports, events, erasures, holds, retention, ledger,
+        users, health, limits, pages,
     ):  # fmt: skip
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id)

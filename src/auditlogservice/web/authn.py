@@ -24,6 +24,7 @@ _scheme = OAuth2PasswordBearer(
         Scope.EVENTS_DELETE: "erase events",
         Scope.LEDGER_READ: "read checkpoints, tiles and proofs",
         Scope.USERS_MANAGE: "manage the users of one's tenant",
+        Scope.ADMIN: "place legal holds and set how long events are kept",
     },
     # Ours tells a missing token from a bad one, and answers as problem+json.
     auto_error=False,
@@ -60,3 +61,4 @@ Eraser = Annotated[Principal, Security(_caller, scopes=[Scope.EVENTS_DELETE])]
 LedgerReader = Annotated[Principal, Security(_caller, scopes=[Scope.LEDGER_READ])]
 Auditor = Annotated[Principal, Security(_caller, scopes=[Scope.LEDGER_READ, Scope.EVENTS_READ])]
 UserManager = Annotated[Principal, Security(_caller, scopes=[Scope.USERS_MANAGE])]
+Admin = Annotated[Principal, Security(_caller, scopes=[Scope.ADMIN])]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import zstandard
@@ -12,13 +11,14 @@ import zstandard
 from auditlogservice.errors import (
     InputTooLarge,
     MalformedInput,
-    Overloaded,
     RequestTimeout,
     UnsupportedMedia,
 )
+from auditlogservice.web.places import Places
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterator
+    from collections.abc import AsyncIterator, Collection
+    from contextlib import AbstractContextManager
 
     from starlette.requests import Request
 
@@ -28,9 +28,13 @@ MAX_PARSED = 2
 MAX_FORM_BYTES = 16 * 1024
 MAX_USER_BYTES = 16 * 1024
 MAX_SEARCH_BYTES = 256 * 1024
+# Of holds, rules and erasures: a change of rules is on record in one event with the rules before.
+MAX_GOVERNING_BYTES = 96 * 1024
 
 MAX_PAUSE = 30.0  # seconds without a byte
 MIN_RATE = 32 * 1024  # bytes a second, on average, once MAX_PAUSE is over
+
+_INLINE = 256 * 1024  # bytes whose unpacking others hardly notice; a thread takes time to ask
 
 _GZIP = 16 + zlib.MAX_WBITS  # zlib's way to say: with a gzip header
 _MAX_PARTS = 16  # each part costs a copy of the rest: many tiny ones would cost without end
@@ -57,13 +61,13 @@ async def read_body(request: Request, *, limit: int) -> bytes:
             raise _too_large(limit)
         chunks.append(chunk)
     packed = b"".join(chunks)
-    match encoding:
-        case "gzip":
-            return _gunzip(packed, limit)
-        case "zstd":
-            return _unzstd(packed, limit)
-        case _:
-            return packed
+    if encoding == "identity":
+        return packed
+    unpack = _gunzip if encoding == "gzip" else _unzstd
+    # What comes out is bounded by the limit, whatever went in.
+    if limit <= _INLINE:
+        return unpack(packed, limit)
+    return await asyncio.to_thread(unpack, packed, limit)
 
 
 async def _in_time(request: Request) -> AsyncIterator[bytes]:
@@ -94,19 +98,12 @@ class BatchRoom:
     """
 
     def __init__(self, *, places: int = MAX_BATCHES, turns: int = MAX_PARSED) -> None:
-        self._free = places
+        self._places = Places(places)
         self.turn = asyncio.Semaphore(turns)  # waited for: it is work here, not a caller
 
-    @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self) -> AbstractContextManager[None]:
         """Take a place. Raises Overloaded if there is none: a body that waits would need one."""
-        if not self._free:
-            raise Overloaded
-        self._free -= 1
-        try:
-            yield
-        finally:
-            self._free += 1
+        return self._places.take()
 
 
 def require_media(request: Request, accepted: Collection[str]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from auditlogservice.access import Scope
 from auditlogservice.events import MAX_IDEMPOTENCY_KEY, EventModel
 from auditlogservice.ledger.passwords import MAX_LENGTH, MIN_LENGTH
+from auditlogservice.web.governing_schemas import GOVERNING
 from auditlogservice.web.problems import ALL, MEDIA_TYPE
 
 JSON = "application/json"
@@ -298,6 +299,7 @@ _PROOF: dict[str, Any] = {
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     **_REFERRED,
+    **GOVERNING,
     "BatchEvent": _BATCH_EVENT,
     "BatchResult": _BATCH_RESULT,
     "Caller": _CALLER,

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from typing import Any
+    from typing import Any, Never
 
     from starlette.requests import Request
     from starlette.types import Send
@@ -36,16 +36,17 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
 
     The body must have been read before: from then on the server tells of nothing but the end.
     """
+    return await first_of(work, _hung_up(request))
+
+
+async def first_of(work: Coroutine[Any, Any, T], other: Coroutine[Any, Any, T]) -> T:
+    """Return what the first of the two gives, or raise what it raises; cancel the other one."""
     async with asyncio.TaskGroup() as tasks:
-        working = tasks.create_task(_settle(work))
-        listening = tasks.create_task(_hung_up(request))
-        await asyncio.wait({working, listening}, return_when=asyncio.FIRST_COMPLETED)
-        # Whichever of the two is not done is not needed any more.
-        working.cancel()
-        listening.cancel()
-    if working.cancelled():
-        raise ClientDisconnect
-    outcome = working.result()
+        both = [tasks.create_task(_settle(each)) for each in (work, other)]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        for task in both:
+            task.cancel()
+    outcome = next(task.result() for task in both if not task.cancelled())
     if isinstance(outcome, _Failed):
         raise outcome.error
     return outcome
@@ -64,6 +65,7 @@ async def _settle(work: Coroutine[Any, Any, T]) -> T | _Failed:
         return _Failed(error)
 
 
-async def _hung_up(request: Request) -> None:
+async def _hung_up(request: Request) -> Never:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+    raise ClientDisconnect

@@ -129,11 +129,15 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
         409, "tombstone-kept", "This record says what was erased",
         "It is the proof that an erasure was lawful, so it is kept for good.",
     ),
+    errors.Outdated: _P(
+        412, "outdated", "This was changed meanwhile",
+        "Read it again, look at the change, and send yours with the new `ETag` in `If-Match`.",
+    ),
     errors.Unavailable: _P(
         503, "unavailable", "Not now", "Nothing was kept. Try again after `Retry-After` seconds."
     ),
     errors.Overloaded: _P(
-        503, "overloaded", "More comes in than can be written",
+        503, "overloaded", "More is asked for than is done at once",
         "Nothing of this request was kept. Try again after `Retry-After` seconds.",
     ),
     errors.StoreUnreachable: _P(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from auditlogservice.filters import Operator
-    from auditlogservice.ledger.records import Order
+    from auditlogservice.store.port import Order
 
 DEFAULT_LIMIT = 100
 

@@ -13,16 +13,20 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.accounts import Accounts
     from auditlogservice.ledger.clock import Clock
     from auditlogservice.ledger.eraser import Eraser
+    from auditlogservice.ledger.erasures import Erasures
     from auditlogservice.ledger.exporter import Exporter
     from auditlogservice.ledger.follower import Follower
+    from auditlogservice.ledger.holds import Holds
     from auditlogservice.ledger.keyring import Keyring
     from auditlogservice.ledger.prover import Prover
     from auditlogservice.ledger.recorder import Recorder
     from auditlogservice.ledger.records import Records
+    from auditlogservice.ledger.retention import Retention
     from auditlogservice.ledger.signer import Signer
     from auditlogservice.ledger.statistics import Statistics
     from auditlogservice.ledger.tokens import Tokens
     from auditlogservice.web.bodies import BatchRoom
+    from auditlogservice.web.places import Places
 
 
 class Metrics(Protocol):
@@ -41,15 +45,19 @@ class Services:
     batches: BatchRoom
     clock: Clock
     eraser: Eraser
+    erasures: Erasures
     exporter: Exporter
+    exports: Places
     follower: Follower
     keyring: Keyring
+    holds: Holds
     metrics: Metrics
     ping: Callable[[], Awaitable[None]]
     prover: Prover
     recorder: Recorder
     records: Records
     signer: Signer
+    retention: Retention
     statistics: Statistics
     tokens: Tokens
 

@@ -20,6 +20,7 @@ from auditlogservice.errors import AuditLogError
 from auditlogservice.runtime.cli import (
     exporting,
     figures,
+    governing,
     importing,
     listing,
     send,
@@ -145,6 +146,10 @@ app.command("histogram")(figures.histogram)
 app.command("facets")(figures.facets)
 app.command("export")(exporting.export)
 app.command("import")(importing.import_file)
+app.command("erase")(governing.erase)
+app.add_typer(governing.erasures_app, name="erasures")
+app.add_typer(governing.holds_app, name="holds")
+app.add_typer(governing.retention_app, name="retention")
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from pymongo import ASCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from auditlogservice.errors import UserExists, UserNotFound
+from auditlogservice.store.mongodb.deadline import Deadline
 from auditlogservice.store.mongodb.documents import (
     document_of_key,
     document_of_user,
@@ -17,7 +18,6 @@ from auditlogservice.store.mongodb.documents import (
     user_of,
 )
 from auditlogservice.store.mongodb.failures import reading, writing
-from auditlogservice.store.mongodb.patience import Patience
 from auditlogservice.store.mongodb.schema import KEYS, SECRETS, USERS
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ class MongoAccountStore:
     # ---- users ------------------------------------------------------------------------
 
     async def add_user(self, user: User) -> None:
-        with writing(), Patience(self._timeout).limit():
+        with writing(), Deadline(self._timeout).limit():
             try:
                 await self._users.insert_one(document_of_user(user))
             except DuplicateKeyError:
                 raise UserExists from None
 
     async def change_user(self, user_id: str, change: UserChange) -> User:
-        with writing(), Patience(self._timeout).limit():
+        with writing(), Deadline(self._timeout).limit():
             document = await self._users.find_one_and_update(
                 {"_id": user_id}, update_of_user(change), return_document=ReturnDocument.AFTER
             )
@@ -56,7 +56,7 @@ class MongoAccountStore:
         return user_of(document)
 
     async def remove_user(self, user_id: str) -> None:
-        with writing(), Patience(self._timeout).limit():
+        with writing(), Deadline(self._timeout).limit():
             done = await self._users.delete_one({"_id": user_id})
         if not done.deleted_count:
             raise UserNotFound
@@ -69,28 +69,28 @@ class MongoAccountStore:
 
     async def users(self, tenant: str | None) -> list[User]:
         asked = {} if tenant is None else {"tenant": tenant}
-        with reading(), Patience(self._timeout).limit():
+        with reading(), Deadline(self._timeout).limit():
             found = self._users.find(asked, sort=[("name", ASCENDING)])
             return [user_of(document) async for document in found]
 
     async def _user(self, asked: dict[str, str]) -> User | None:
-        with reading(), Patience(self._timeout).limit():
+        with reading(), Deadline(self._timeout).limit():
             document = await self._users.find_one(asked)
         return user_of(document) if document else None
 
     # ---- what the nodes share ---------------------------------------------------------
 
     async def publish_key(self, key: VerificationKey) -> None:
-        with writing(), Patience(self._timeout).limit():
+        with writing(), Deadline(self._timeout).limit():
             await self._keys.replace_one({"_id": key.id}, document_of_key(key), upsert=True)
 
     async def keys(self) -> list[VerificationKey]:
-        with reading(), Patience(self._timeout).limit():
+        with reading(), Deadline(self._timeout).limit():
             return [key_of(document) async for document in self._keys.find()]
 
     async def shared_secret(self, name: str, proposal: bytes) -> bytes:
         """Keep the proposal if there is none; return the one that is there, once it is durable."""
-        with writing(), Patience(self._timeout).limit():
+        with writing(), Deadline(self._timeout).limit():
             try:
                 return await self._agree(name, proposal)
             except DuplicateKeyError:  # another node was first, just now: theirs is there

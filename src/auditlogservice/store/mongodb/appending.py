@@ -26,14 +26,16 @@ from itertools import count
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from bson import ObjectId
+from pymongo import UpdateOne
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from auditlogservice.errors import OutcomeUnknown, StoreUnreachable
 from auditlogservice.events import Erasure
 from auditlogservice.governance import read_hold
-from auditlogservice.store.admission import admit, burying, judge, keyed_ids
+from auditlogservice.store.admission import admit, burying, judge_all, keyed_ids
 from auditlogservice.store.mongodb.connection import DURABLE
+from auditlogservice.store.mongodb.deadline import Deadline
 from auditlogservice.store.mongodb.documents import (
     WITHOUT_TERMS,
     document_of,
@@ -45,7 +47,6 @@ from auditlogservice.store.mongodb.documents import (
     known_of,
 )
 from auditlogservice.store.mongodb.failures import TRANSIENT, is_worth_another_try, not_kept
-from auditlogservice.store.mongodb.patience import Patience
 from auditlogservice.store.mongodb.schema import BY_ID, DOCUMENTS, EVENTS, LOGS, TILES
 
 if TYPE_CHECKING:
@@ -149,68 +150,70 @@ class Appender:
             held = [
                 read_hold(found["id"], bytes(found["body"]))
                 async for found in self._documents.find(
-                    {"kind": "hold", "tenant": log.tenant}, session=session
+                    {"kind": "hold", "tenant": log.tenant}, sort=BY_ID, session=session
                 )
             ]
             there = await self._known(session, log.tenant, [burial.id for burial in burials])
-            judged = [judge(burial, there.get(burial.id), held) for burial in burials]
+            judged = judge_all(burials, there, held)
             fates, tombstones = [fate for fate, _ in judged], burying(burials, judged)
             ids = keyed_ids([tombstones])
             admission = await self._admit(session, log.tenant, head, [tombstones], ids)
-            for fate, is_new in judged:
-                if is_new and isinstance(fate, Erasure):
-                    await self._events.update_one(
-                        {"_id": ObjectId(fate.id), "t": log.tenant}, erasing(fate), session=session
-                    )
+            destroyed = [
+                UpdateOne({"_id": ObjectId(fate.id), "t": log.tenant}, erasing(fate))
+                for fate, is_new in judged
+                if is_new and isinstance(fate, Erasure)
+            ]
+            if destroyed:
+                await self._events.bulk_write(destroyed, session=session)
             return _Written(fates, admission.entries, admission.heads[log.tenant])
 
         return await self._in_turn(log, write)
 
     async def _in_turn(self, log: TenantLog, write: Writing[T]) -> T:
-        patience = Patience(self._timeout)
+        deadline = Deadline(self._timeout)
         try:
-            async with asyncio.timeout(patience.left(_WRITING)):
+            async with asyncio.timeout(deadline.left(_WRITING)):
                 await log.turn.acquire()
         except TimeoutError:
             raise StoreUnreachable from None
         try:
-            return await self._try(log, write, patience)
+            return await self._try(log, write, deadline)
         finally:
             log.turn.release()
 
-    async def _try(self, log: TenantLog, write: Writing[T], patience: Patience) -> T:
+    async def _try(self, log: TenantLog, write: Writing[T], deadline: Deadline) -> T:
         for attempt in count():
             try:
-                return await self._attempt(log, write, attempt, patience)
+                return await self._attempt(log, write, attempt, deadline)
             except _NotKept as failure:
                 pause = _pause(attempt)
-                if not failure.again or patience.left(_WRITING) <= pause:
+                if not failure.again or deadline.left(_WRITING) <= pause:
                     raise failure.reason from None
                 await asyncio.sleep(pause)
                 if attempt >= _LOOKS_STALLED:
-                    with patience.limit(_WRITING):
+                    with deadline.limit(_WRITING):
                         await self._stalled.end()
         raise AssertionError  # pragma: no cover - count() has no end
 
     async def _attempt(
-        self, log: TenantLog, write: Writing[T], attempt: int, patience: Patience
+        self, log: TenantLog, write: Writing[T], attempt: int, deadline: Deadline
     ) -> T:
         async with self._events.database.client.start_session(causal_consistency=False) as session:
             # Forgotten until the commit is acknowledged, so that an error or a cancellation
             # anywhere below leaves no head that might be wrong.
             head, log.head = log.head, None
             try:
-                with patience.limit(_WRITING):
+                with deadline.limit(_WRITING):
                     await session.start_transaction(
                         read_concern=ReadConcern("snapshot"), write_concern=DURABLE
                     )
                     head = head or await self._head(session, log.tenant)
                     written = await write(session, head, attempt)
             except PyMongoError as error:
-                with patience.limit():
+                with deadline.limit():
                     await session.abort_transaction()
                 raise _NotKept(not_kept(error), again=is_worth_another_try(error)) from None
-            await self._commit(session, written.entries, patience)
+            await self._commit(session, written.entries, deadline)
             log.head = written.head
             return written.answer
 
@@ -235,14 +238,16 @@ class Appender:
 
     async def _swap(self, session: AsyncClientSession, tenant: str, old: Head, new: Head) -> None:
         document = document_of_log(tenant, new)
-        if old.next == 0:
-            await self._logs.insert_one(document, session=session)
-            return
         del document["_id"]
+        # A hold may have made the document of a log that has no records yet; if nobody did, it is
+        # made here. Where the log has gone on, making it again is refused.
         swapped = await self._logs.update_one(
-            {"_id": tenant, "n": old.next}, {"$set": document}, session=session
+            {"_id": tenant, "n": old.next},
+            {"$set": document},
+            upsert=not old.next,
+            session=session,
         )
-        if not swapped.matched_count:
+        if not swapped.matched_count and swapped.upserted_id is None:
             raise _NotKept(StoreUnreachable(), again=True)
 
     async def _head(self, session: AsyncClientSession, tenant: str) -> Head:
@@ -261,7 +266,7 @@ class Appender:
     # ---- the commit, and what became of it ----------------------------------------
 
     async def _commit(
-        self, session: AsyncClientSession, entries: Sequence[Entry], patience: Patience
+        self, session: AsyncClientSession, entries: Sequence[Entry], deadline: Deadline
     ) -> None:
         """Return if the transaction is durable. One that only read is committed too.
 
@@ -269,7 +274,7 @@ class Appender:
         """
         for attempt in count():
             try:
-                with patience.limit(_COMMITTING):
+                with deadline.limit(_COMMITTING):
                     await session.commit_transaction()
             except PyMongoError as error:
                 if error.has_error_label(TRANSIENT):
@@ -278,17 +283,17 @@ class Appender:
             else:
                 return
             pause = _pause(attempt)
-            if patience.left(_COMMITTING) <= pause:
+            if deadline.left(_COMMITTING) <= pause:
                 break
             await asyncio.sleep(pause)
-        if not await self._are_stored(entries, patience):
+        if not await self._are_stored(entries, deadline):
             raise OutcomeUnknown
 
-    async def _are_stored(self, entries: Sequence[Entry], patience: Patience) -> bool:
+    async def _are_stored(self, entries: Sequence[Entry], deadline: Deadline) -> bool:
         """Whether a majority has each of these entries, exactly as decided."""
         ids = [ObjectId(entry.draft.id) for entry in entries]
         try:
-            with patience.limit():
+            with deadline.limit():
                 found = self._events.find({"_id": {"$in": ids}}, {"s": 1, "at": 1, "c": 1})
                 stored = {str(document["_id"]): document async for document in found}
         except PyMongoError:

@@ -138,10 +138,11 @@ def head_of(log: Document | None) -> Head:
 
 def growing_of(log: Document) -> dict[Tile, bytes]:
     """Return the tiles that are not full, as far as the document has them."""
+    tiles = log.get("tiles", {})
     return {
-        tile: bytes(log["tiles"][str(tile.level)])
+        tile: bytes(tiles[str(tile.level)])
         for tile in growing_tiles(int(log["n"]))
-        if str(tile.level) in log["tiles"]
+        if str(tile.level) in tiles
     }
 
 

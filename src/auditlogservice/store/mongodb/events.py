@@ -11,10 +11,10 @@ from auditlogservice.errors import AuditLogError, OutcomeUnknown
 from auditlogservice.events import Sequence
 from auditlogservice.store.mongodb.appending import Appender, TenantLog
 from auditlogservice.store.mongodb.connection import application
+from auditlogservice.store.mongodb.deadline import Deadline
 from auditlogservice.store.mongodb.documents import WITHOUT_TERMS, kept_of
 from auditlogservice.store.mongodb.failures import reading
 from auditlogservice.store.mongodb.paging import Search, end_of, first_at
-from auditlogservice.store.mongodb.patience import Patience
 from auditlogservice.store.mongodb.schema import BY_ID, EVENTS, META
 from auditlogservice.store.mongodb.stalled import StalledTransactions
 from auditlogservice.times import to_micros
@@ -84,7 +84,7 @@ class MongoEventStore:
     # ---- reading --------------------------------------------------------------------
 
     async def find(self, tenant: str, event_id: EventId) -> Kept | None:
-        with reading(), Patience(self._timeout).limit():
+        with reading(), Deadline(self._timeout).limit():
             document = await self._events.find_one(
                 {"_id": ObjectId(event_id), "t": tenant}, WITHOUT_TERMS, hint=BY_ID
             )
@@ -95,12 +95,12 @@ class MongoEventStore:
         return await Search(self._events, query, seconds=seconds).page()
 
     async def end(self, tenant: str) -> Sequence:
-        with reading(), Patience(self._timeout).limit():
+        with reading(), Deadline(self._timeout).limit():
             return Sequence(await end_of(self._events, tenant))
 
     async def places(self, tenant: str, moments: Seq[datetime]) -> list[Sequence]:
         """Answer as of one moment: records that are added meanwhile are left out."""
-        with reading(), Patience(self._timeout).limit():
+        with reading(), Deadline(self._timeout).limit():
             end = await end_of(self._events, tenant)
             firsts = [
                 await first_at(self._events, tenant, to_micros(moment)) for moment in moments
@@ -111,7 +111,7 @@ class MongoEventStore:
 
     async def ping(self) -> None:
         """Write what is there already: no data, yet only a primary with a majority answers."""
-        with reading(), Patience(self._timeout).limit():
+        with reading(), Deadline(self._timeout).limit():
             await self._database[META].update_one(
                 {"_id": "schema"}, [{"$set": {"version": "$version"}}]
             )

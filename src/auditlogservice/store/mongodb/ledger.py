@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bson import Binary, Int64
 from pymongo import ASCENDING
 from pymongo.errors import DuplicateKeyError
 
+from auditlogservice.store.mongodb.deadline import Deadline
 from auditlogservice.store.mongodb.documents import growing_of, name_of_tile, opening_of
 from auditlogservice.store.mongodb.failures import reading, writing
-from auditlogservice.store.mongodb.patience import Patience
 from auditlogservice.store.mongodb.schema import BY_SEQUENCE, CHECKPOINTS, EVENTS, LOGS, TILES
 from auditlogservice.store.port import Published
 
@@ -39,7 +38,7 @@ class MongoLedgerStore:
         self._timeout = timeout
 
     async def size(self, tenant: str) -> int:
-        with reading(), Patience(self._timeout).limit():
+        with reading(), Deadline(self._timeout).limit():
             log = await self._logs.find_one({"_id": tenant}, {"n": True})
         return int(log["n"]) if log else 0
 
@@ -49,7 +48,7 @@ class MongoLedgerStore:
         In this order no tile is missed that becomes full in between.
         """
         names = {name_of_tile(tenant, tile): tile for tile in wanted}
-        with reading(), Patience(self._timeout).limit():
+        with reading(), Deadline(self._timeout).limit():
             log = await self._logs.find_one({"_id": tenant})
             growing = growing_of(log) if log else {}
             found = {tile: growing[tile] for tile in names.values() if tile in growing}
@@ -57,7 +56,7 @@ class MongoLedgerStore:
             return found | {names[one["_id"]]: bytes(one["h"]) async for one in full}
 
     async def openings(self, tenant: str, first: int, end: int, *, content: bool) -> list[Opening]:
-        with reading(), Patience(self._timeout).limit():
+        with reading(), Deadline(self._timeout).limit():
             found = self._events.find(
                 {"t": tenant, "s": {"$gte": Int64(first), "$lt": Int64(end)}},
                 _OPENING if content else _ENTRY,
@@ -67,18 +66,21 @@ class MongoLedgerStore:
             return [opening_of(document) async for document in found]
 
     async def publish(self, tenant: str, checkpoint: Published) -> None:
-        new = {"size": Int64(checkpoint.size), "note": Binary(checkpoint.note)}
-        # Where one of a larger tree is there, the insert is refused.
-        with writing(), suppress(DuplicateKeyError), Patience(self._timeout).limit():
-            await self._checkpoints.update_one(
-                {"_id": tenant, "size": {"$lte": checkpoint.size}}, {"$set": new}, upsert=True
-            )
+        older = {"_id": tenant, "size": {"$lte": checkpoint.size}}
+        new = {"$set": {"size": Int64(checkpoint.size), "note": Binary(checkpoint.note)}}
+        with writing(), Deadline(self._timeout).limit():
+            try:
+                await self._checkpoints.update_one(older, new, upsert=True)
+            except DuplicateKeyError:
+                # One of a larger tree is there; or another node's first one was a moment faster.
+                await self._checkpoints.update_one(older, new)
 
     async def published(self, tenant: str) -> Published | None:
-        with reading(), Patience(self._timeout).limit():
+        with reading(), Deadline(self._timeout).limit():
             found = await self._checkpoints.find_one({"_id": tenant})
         return Published(int(found["size"]), bytes(found["note"])) if found else None
 
     async def sizes(self) -> dict[str, int]:
-        with reading(), Patience(self._timeout).limit():
-            return {log["_id"]: int(log["n"]) async for log in self._logs.find({}, {"n": True})}
+        with reading(), Deadline(self._timeout).limit():
+            logs = self._logs.find({"n": {"$gt": 0}}, {"n": True})
+            return {log["_id"]: int(log["n"]) async for log in logs}

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from auditlogservice.store.mongodb.accounts import MongoAccountStore
 from auditlogservice.store.mongodb.connection import connect
+from auditlogservice.store.mongodb.deadline import Deadline
 from auditlogservice.store.mongodb.events import MongoEventStore
 from auditlogservice.store.mongodb.failures import reading
 from auditlogservice.store.mongodb.governing import MongoDocumentStore
 from auditlogservice.store.mongodb.ledger import MongoLedgerStore
-from auditlogservice.store.mongodb.patience import Patience
 from auditlogservice.store.mongodb.schema import prepare
 
 DEFAULT_TIMEOUT = 10.0  # seconds that one call may take
@@ -35,7 +35,7 @@ async def open_mongodb(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> MongoSt
     Raises UnsafeSetup, with a sentence that says what to do, if the server, the URL or the
     database cannot keep the promises; StoreUnreachable if no server answers.
     """
-    with reading(), Patience(timeout).limit():
+    with reading(), Deadline(timeout).limit():
         connection = await connect(url)
         try:
             await prepare(connection.database)

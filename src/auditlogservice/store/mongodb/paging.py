@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -19,9 +20,9 @@ from pymongo import ASCENDING, DESCENDING
 from auditlogservice.bounds import bounds_of, is_only_bounds
 from auditlogservice.errors import QueryTimeout, StoreUnreachable
 from auditlogservice.filters import matches
+from auditlogservice.store.mongodb.deadline import Deadline
 from auditlogservice.store.mongodb.documents import WITHOUT_TERMS, record_of
 from auditlogservice.store.mongodb.failures import asking
-from auditlogservice.store.mongodb.patience import Patience
 from auditlogservice.store.mongodb.schema import BY_ID, BY_SEQUENCE, BY_TERM, BY_TIME
 from auditlogservice.store.mongodb.searching import Stretch, condition_of, only_checked, ways
 from auditlogservice.terms import asked_by
@@ -43,6 +44,7 @@ _WINDOW, _LONGEST_WINDOW = 10_000, 40_000  # records that the server looks at in
 _SPARSE = 50  # records for each candidate from which on the index is the shorter way
 _FEW = 1_000  # candidates that are collected and sorted without further thought
 _MANY = 20_000  # candidates that are more than it is worth to collect and sort
+_CHUNK_BYTES = 8 * 1024 * 1024  # of candidates that are in memory at once
 _GRACE = 0.3  # seconds for the server to say itself that the time is up
 
 
@@ -68,18 +70,27 @@ async def first_at(
     return int(document["s"]) if document else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """The first documents of those asked for, in order; `is_all` if there are no others."""
+
+    documents: list[Document]
+    is_all: bool
+
+
 class Search:
     """One question of one tenant."""
 
     def __init__(self, events: Events, query: PageQuery, *, seconds: float) -> None:
         self._events = events
         self._query = query
-        self._patience = Patience(seconds)
+        self._deadline = Deadline(seconds)
         self._bounds = bounds_of(query.where)
         self._asked = asked_by(query.where)
         # Where only bounds are asked for, the records between them match.
         self._decided = is_only_bounds(query.where)
         self._found: list[Record] = []
+        self._bytes = 0
 
     async def page(self) -> list[Record]:
         async with self._limited():
@@ -98,7 +109,7 @@ class Search:
     async def _limited(self) -> AsyncIterator[None]:
         """Raise QueryTimeout if the server says so; StoreUnreachable if it says nothing."""
         try:
-            async with asyncio.timeout(self._patience.left() + _GRACE):
+            async with asyncio.timeout(self._deadline.left() + _GRACE):
                 with asking():
                     yield
         except TimeoutError:
@@ -106,7 +117,7 @@ class Search:
 
     def _milliseconds(self) -> int:
         """Return the time that is left for the server; raise QueryTimeout if there is none."""
-        left = self._patience.left()
+        left = self._deadline.left()
         if not left:
             raise QueryTimeout
         return ceil(left * 1_000)  # 0 would be no limit
@@ -188,11 +199,12 @@ class Search:
         while left and not self._is_full:
             part = left.first(window, self._query.order)
             chunk = await self._ask({"s": part.condition(), **more}, BY_SEQUENCE, size)
-            await self._take(chunk)
-            reached = chunk[-1]["s"] if len(chunk) == size else part.last(self._query.order)
-            rows = part.rows - part.beyond(reached, self._query.order).rows
-            left = left.beyond(reached, self._query.order)
-            if while_dense and len(chunk) * _SPARSE < rows:
+            await self._take(chunk.documents)
+            order = self._query.order
+            reached = part.last(order) if chunk.is_all else chunk.documents[-1]["s"]
+            rows = part.rows - part.beyond(reached, order).rows
+            left = left.beyond(reached, order)
+            if while_dense and len(chunk.documents) * _SPARSE < rows:
                 break
             size = max(size, min(2 * size, _LONGEST_CHUNK))
             window = max(window, min(2 * window, _LONGEST_WINDOW))
@@ -202,18 +214,24 @@ class Search:
         """Look at the candidates on the way, in order of sequence."""
         assert self._asked is not None  # noqa: S101 - there is a way
         checked = only_checked(condition_of(self._asked))
+        conditions = list(way.conditions())
         # What has to be collected anyway may be looked at in longer pieces.
         size = self._query.limit if way.is_in_order else max(self._query.limit, _CHUNK)
         while left and not self._is_full:
             more = {"s": left.condition(), **checked}
             parts = [
-                await self._ask(condition | more, BY_TERM, size) for condition in way.conditions()
+                await self._ask(condition | more, BY_TERM, size, share=1 / len(conditions))
+                for condition in conditions
             ]
-            chunk = self._merged(parts)[:size]
-            await self._take(chunk)
-            if len(chunk) < size:
+            merged = self._merged([part.documents for part in parts])
+            ends = [part.documents[-1]["s"] for part in parts if not part.is_all]
+            if not ends:
+                await self._take(merged)
                 return
-            left = left.beyond(chunk[-1]["s"], self._query.order)
+            # Behind the nearest of these ends, its part of the index was not read yet.
+            nearest = min(ends) if self._query.order == "oldest" else max(ends)
+            left = left.beyond(nearest, self._query.order)
+            await self._take(one for one in merged if one["s"] not in left)
             size = max(size, min(2 * size, _LONGEST_CHUNK))
 
     async def _look_up(self, ids: Iterable[str], left: Stretch) -> None:
@@ -225,13 +243,18 @@ class Search:
             max_time_ms=self._milliseconds(),
         )
         there = [document async for document in found]
-        await self._take(
-            self._merged([[one for one in there if left.low <= one["s"] <= left.high]])
-        )
+        await self._take(self._merged([[one for one in there if one["s"] in left]]))
 
-    async def _ask(self, condition: Document, hint: Keys, size: int) -> list[Document]:
-        """Return the first documents in order. The index is told, not left to the planner."""
-        found = self._events.find(
+    async def _ask(
+        self, condition: Document, hint: Keys, size: int, *, share: float = 1.0
+    ) -> _Chunk:
+        """Return the first documents in order: `size` of them, or a share of _CHUNK_BYTES.
+
+        The index is told, not left to the planner.
+        """
+        documents: list[Document] = []
+        room = _CHUNK_BYTES * share
+        async with self._events.find(
             {"t": self._query.tenant, **condition, "gone": {"$exists": False}},
             WITHOUT_TERMS,
             sort=[("s", ASCENDING if self._query.order == "oldest" else DESCENDING)],
@@ -239,8 +262,13 @@ class Search:
             limit=size,
             batch_size=size,
             max_time_ms=self._milliseconds(),
-        )
-        return [document async for document in found]
+        ) as found:
+            async for document in found:
+                documents.append(document)
+                room -= len(document["p"])
+                if len(documents) == size or room <= 0:
+                    return _Chunk(documents, is_all=False)
+        return _Chunk(documents, is_all=True)
 
     def _merged(self, parts: list[list[Document]]) -> list[Document]:
         distinct = {document["s"]: document for part in parts for document in part}
@@ -258,7 +286,9 @@ class Search:
             record = record_of(document)
             if self._decided or matches(self._query.where, record.fields()):
                 self._found.append(record)
+                self._bytes += len(record.payload)
 
     @property
     def _is_full(self) -> bool:
-        return len(self._found) >= self._query.limit
+        query = self._query
+        return len(self._found) >= query.limit or self._bytes >= query.most_bytes

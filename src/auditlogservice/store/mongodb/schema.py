@@ -28,11 +28,10 @@ hold few documents and have names that speak for themselves.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pymongo import ASCENDING, IndexModel, ReturnDocument
-from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from auditlogservice.errors import UnsafeSetup
 from auditlogservice.store.mongodb.failures import is_duplicate
@@ -81,6 +80,7 @@ INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
 }
 
 _FREE_TO_DIFFER = frozenset({"v", "ns", "background"})
+_NAMESPACE_EXISTS = 48
 
 
 async def prepare(database: AsyncDatabase[Document]) -> None:
@@ -99,8 +99,11 @@ async def prepare(database: AsyncDatabase[Document]) -> None:
 
 
 async def _make(database: AsyncDatabase[Document], name: str) -> None:
-    with suppress(CollectionInvalid):  # another process was first, just now
-        await database.create_collection(name)
+    try:
+        await database.create_collection(name, check_exists=False)
+    except OperationFailure as error:
+        if error.code != _NAMESPACE_EXISTS:  # then another process was first, just now
+            raise
 
 
 async def _claim_version(database: AsyncDatabase[Document]) -> None:

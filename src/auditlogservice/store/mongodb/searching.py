@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from bson import Int64
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from auditlogservice.store.mongodb.schema import Document
-
-Order: TypeAlias = Literal["oldest", "newest"]
+    from auditlogservice.store.port import Order
 
 _MERGED = 50  # terms that the server can merge in order of sequence; it sorts where it cannot
 
@@ -33,6 +32,9 @@ class Stretch:
 
     def __bool__(self) -> bool:
         return self.low <= self.high
+
+    def __contains__(self, place: int) -> bool:
+        return self.low <= place <= self.high
 
     @property
     def rows(self) -> int:

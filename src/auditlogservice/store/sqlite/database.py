@@ -1,8 +1,11 @@
 """One SQLite file: its connections, its threads, and its schema. Knows nothing of events.
 
 One thread writes and a few read, each with a connection of its own (APSW); WAL lets them run side
-by side. A transaction is on disk when `write` returns: `synchronous=FULL` syncs the WAL at each
-commit, and the pragmas are read back at start, since a wrong one would fail silently.
+by side. Questions, which may look through the whole log, have readers of their own, so that what
+every request needs, such as its user, never waits for them.
+
+A transaction is on disk when `write` returns: `synchronous=FULL` syncs the WAL at each commit, and
+the pragmas are read back at start, since a wrong one would fail silently.
 
 The files can be read by their owner only: they hold everyone's events, and password hashes.
 """
@@ -10,6 +13,7 @@ The files can be read by their owner only: they hold everyone's events, and pass
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import queue
 import shutil
@@ -38,8 +42,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 MEMORY = ":memory:"
-_READERS = 4
+_ASKING = 4  # threads for questions
+_READING = 2  # threads for all other reads
+_READ_SECONDS = 5.0  # for one of these, which takes milliseconds
 _STEPS_BETWEEN_LOOKS = 5_000  # of SQLite's virtual machine: less than a millisecond
 _BUSY_MS = 5_000  # how long to wait for another process that writes
 _ROOM_SECONDS = 1.0  # between two looks at the disk
@@ -76,12 +84,8 @@ class Database:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-write")
         self._write_connection: apsw.Connection | None = None
         # In memory there is one connection, so one thread; a file has readers of its own.
-        self._readers = (
-            self._writer
-            if path == MEMORY
-            else ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite-read")
-        )
-        self._idle: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
+        self._asking = None if path == MEMORY else _Readers(_ASKING, "sqlite-ask")
+        self._reading = None if path == MEMORY else _Readers(_READING, "sqlite-read")
 
     async def open(self, migrations: Sequence[str]) -> None:
         """Open or make the file, and bring its schema up to date.
@@ -97,9 +101,9 @@ class Database:
                 Path(self._path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             connection = _connect(self._path)
             migrate(connection, migrations)
-            if self._readers is not self._writer:
-                for _ in range(_READERS):
-                    self._idle.put(_connect(self._path))
+            for readers in (self._asking, self._reading):
+                if readers is not None:
+                    readers.open(self._path)
         except (apsw.Error, OSError) as error:
             why = "the disk is full" if _is_full(error) else error
             raise UnsafeSetup(f"cannot use {self._path} as the database: {why}") from error
@@ -173,33 +177,44 @@ class Database:
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             self._residue = False
         except apsw.Error as error:  # the next write, or the end of a read, tries again
+            # What was written is on disk, so it is not told that this failed.
             if self._told(error) is None:
-                raise
+                _log.exception("cannot empty the write-ahead log")
         finally:
             connection.set_busy_timeout(_BUSY_MS)
 
-    async def read(self, work: Callable[[apsw.Connection], T], watch: Watch | None = None) -> T:
-        """Run `work` on a connection that sees every transaction committed before.
+    async def read(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Run `work`, which is short, on a connection that sees every transaction before."""
+        return await self._read(self._reading, work, Watch(_READ_SECONDS))
 
-        With a watch, statements are broken off when its time is up (QueryTimeout), and when the
-        task that waits here is cancelled.
+    async def ask(self, work: Callable[[apsw.Connection], T], watch: Watch) -> T:
+        """Do as `read` does, for work that may be long: the watch says how long."""
+        return await self._read(self._asking, work, watch)
+
+    async def _read(
+        self, readers: _Readers | None, work: Callable[[apsw.Connection], T], watch: Watch
+    ) -> T:
+        """Statements are broken off when the time of the watch is up (QueryTimeout).
+
+        It is up too when the task that waits here is cancelled.
         """
-        loop = asyncio.get_running_loop()
+        threads = self._writer if readers is None else readers.threads
         try:
-            return await loop.run_in_executor(self._readers, self._read, work, watch)
+            return await asyncio.get_running_loop().run_in_executor(
+                threads, self._read_now, readers, work, watch
+            )
         finally:
-            if watch is not None:
-                watch.give_up()
+            watch.give_up()
 
-    def _read(self, work: Callable[[apsw.Connection], T], watch: Watch | None) -> T:
-        shared = self._readers is self._writer
-        connection = self._write_connection if shared else self._idle.get()
+    def _read_now(
+        self, readers: _Readers | None, work: Callable[[apsw.Connection], T], watch: Watch
+    ) -> T:
+        connection = self._write_connection if readers is None else readers.idle.get()
         if connection is None:
             raise StoreUnreachable
         try:
-            if watch is not None:
-                watch.check()  # it may have waited for its turn for too long
-                connection.set_progress_handler(watch.is_over, _STEPS_BETWEEN_LOOKS)
+            watch.check()  # it may have waited for its turn for too long
+            connection.set_progress_handler(watch.is_over, _STEPS_BETWEEN_LOOKS)
             return work(connection)
         except apsw.InterruptError:
             raise QueryTimeout from None
@@ -210,8 +225,8 @@ class Database:
             raise told from error
         finally:
             connection.set_progress_handler(None)
-            if not shared:
-                self._idle.put(connection)
+            if readers is not None:
+                readers.idle.put(connection)
                 if self._residue:
                     self._writer.submit(self._wipe_wal)
 
@@ -227,14 +242,32 @@ class Database:
     async def close(self) -> None:
         """Wait for what runs, then close. The last connection folds the WAL into the file."""
         loop = asyncio.get_running_loop()
-        if self._readers is not self._writer:
-            await loop.run_in_executor(None, self._readers.shutdown)
-            while not self._idle.empty():
-                self._idle.get().close()
+        for readers in (self._asking, self._reading):
+            if readers is not None:
+                await loop.run_in_executor(None, readers.close)
         if self._write_connection is not None:
             await loop.run_in_executor(self._writer, self._write_connection.close)
             self._write_connection = None
         self._writer.shutdown()
+
+
+class _Readers:
+    """Threads that read, and a connection for each."""
+
+    def __init__(self, number: int, name: str) -> None:
+        self._number = number
+        self.threads = ThreadPoolExecutor(number, thread_name_prefix=name)
+        self.idle: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
+
+    def open(self, path: str) -> None:
+        for _ in range(self._number):
+            self.idle.put(_connect(path))
+
+    def close(self) -> None:
+        """Wait for what runs, then close."""
+        self.threads.shutdown()
+        while not self.idle.empty():
+            self.idle.get().close()
 
 
 class Watch:

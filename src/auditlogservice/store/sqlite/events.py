@@ -15,6 +15,7 @@ from auditlogservice.events import (
 from auditlogservice.store.admission import Head, Known, admit, burying, judge, keyed_ids
 from auditlogservice.store.sqlite.database import Watch
 from auditlogservice.store.sqlite.documents import holds_of
+from auditlogservice.store.sqlite.forgetting import forget
 from auditlogservice.store.sqlite.ledger import tiles_of
 from auditlogservice.store.sqlite.searching import Search, first_at, word
 from auditlogservice.terms import terms_of
@@ -67,7 +68,7 @@ class SqliteEventStore:
             return [] if number is None else Search(connection, number, query, watch).page()
 
         watch = Watch(query.seconds)
-        return await self._database.read(work, watch)
+        return await self._database.ask(work, watch)
 
     async def end(self, tenant: str) -> Sequence:
         def work(connection: apsw.Connection) -> Sequence:
@@ -135,11 +136,7 @@ def _bury(
     kept = _kept(*columns)
     fate, is_new = judge(burial, Known(None, kept), holds)
     if is_new and isinstance(kept, Record):
-        # An index without content is told what to forget: the words that went in.
-        connection.execute(
-            "INSERT INTO terms (terms, rowid, words) VALUES ('delete', ?, ?)",
-            (place, _words(number, terms_of(kept.fields()))),
-        )
+        forget(connection, place, _words(number, terms_of(kept.fields())))
         connection.execute(
             "UPDATE records SET payload=NULL, salt=NULL, fingerprint=NULL,"
             " erased_at=?, erased_by=?, erased_why=? WHERE row=?",
@@ -196,7 +193,7 @@ def _insert(connection: apsw.Connection, numbers: dict[str, int], admission: Adm
     connection.executemany(
         "INSERT INTO terms (rowid, words) VALUES (?, ?)",
         (
-            (row, _words(numbers[entry.draft.tenant], entry.draft.terms))
+            (row, " ".join(_words(numbers[entry.draft.tenant], entry.draft.terms)))
             for row, entry in enumerate(admission.entries, first)
         ),
     )
@@ -234,8 +231,8 @@ def _columns(tenant: int, entry: Entry) -> tuple[object, ...]:
     )
 
 
-def _words(tenant: int, terms: Iterable[str]) -> str:
-    return " ".join(word(tenant, term) for term in terms)
+def _words(tenant: int, terms: Iterable[str]) -> list[str]:
+    return [word(tenant, term) for term in terms]
 
 
 # ---- reading ------------------------------------------------------------------

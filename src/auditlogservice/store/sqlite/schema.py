@@ -5,8 +5,9 @@ tenant, order by row, by sequence and by timestamp are one order.
 
 `terms` is an FTS5 index without content: for each row the terms of `terms.terms_of`, as one word
 each. `detail=none` keeps no positions, which no query needs. `secure-delete` takes the words of an
-erased record out of the file at once; a plain deletion would leave them there until a merge.
-Erasing tells the words again, so a change of `terms_of` needs a step that makes the index anew.
+erased record out at once, and `forgetting` what it leaves; a plain deletion would leave them there
+until a merge. Erasing tells the words again, so a change of `terms_of` needs a step that makes the
+index anew.
 """
 
 from __future__ import annotations

@@ -71,6 +71,7 @@ class Search:
         # Where only bounds are asked for, the rows between them match.
         self._decided = is_only_bounds(query.where)
         self._found: list[Record] = []
+        self._bytes = 0
 
     def page(self) -> list[Record]:
         if self._bounds.ids is not None:
@@ -95,7 +96,7 @@ class Search:
         is frequent is found sooner without it.
         """
         seen = self._look(self._in_order(low, high), _PROBED)
-        if len(seen) < _PROBED or len(self._found) == self._query.limit:
+        if len(seen) < _PROBED or self._is_full:
             return
         if self._is_backwards:
             high = seen[-1].sequence - 1
@@ -128,7 +129,7 @@ class Search:
                 record = self._take(sequence, event_id, payload)
                 if most is not None:
                     seen.append(record)
-                if len(self._found) == self._query.limit or len(seen) == most:
+                if self._is_full or len(seen) == most:
                     break
         return seen
 
@@ -158,7 +159,13 @@ class Search:
         )
         if payload is not None and (self._decided or matches(self._query.where, record.fields())):
             self._found.append(record)
+            self._bytes += len(payload)
         return record
+
+    @property
+    def _is_full(self) -> bool:
+        query = self._query
+        return len(self._found) >= query.limit or self._bytes >= query.most_bytes
 
     @property
     def _is_backwards(self) -> bool:
@@ -178,7 +185,7 @@ class Search:
         ]
         low, high = self._sequences()
         for row in sorted(found, reverse=self._is_backwards):
-            if low <= row[0] <= high and len(self._found) < self._query.limit:
+            if low <= row[0] <= high and not self._is_full:
                 self._take(*row)
 
     def _sequences(self) -> tuple[int, int]:

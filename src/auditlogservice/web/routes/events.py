@@ -16,11 +16,13 @@ from auditlogservice.events import (
     is_idempotency_key,
     read_event,
 )
+from auditlogservice.governance import MAX_REASON
 from auditlogservice.store.port import Appended, Replayed, Submission
 from auditlogservice.web.authn import Eraser, Reader, Writer
 from auditlogservice.web.bodies import read_body, require_media
+from auditlogservice.web.choosing import optional_reason
 from auditlogservice.web.documents import JSON, answers, body, parameter, problems, refer
-from auditlogservice.web.questions import Parameters, refuse_parameters
+from auditlogservice.web.questions import refuse_parameters
 from auditlogservice.web.services import services
 
 router = APIRouter(tags=["events"])
@@ -31,7 +33,6 @@ IDEMPOTENCY_KEY = parameter(
     "Makes a retry safe: one key of one user stands for one event.",
     place="header",
 )
-MAX_REASON = 1_000
 
 
 @router.post(
@@ -103,11 +104,7 @@ async def read_one(request: Request, event_id: str, caller: Reader) -> Response:
 )
 async def erase_event(request: Request, event_id: str, caller: Eraser) -> Response:
     """The content is destroyed; the place in the log stays, with who, when and why."""
-    parameters = Parameters.read(request.scope["query_string"])
-    reason = parameters.single("reason")
-    if reason is not None and len(reason) > MAX_REASON:
-        parameters.refuse("reason", f"a reason may have {MAX_REASON:,} characters")
-    parameters.end()
+    reason = optional_reason(request)
     await services(request).eraser.erase(caller, event_id, reason=reason)
     return Response(status_code=204)
 

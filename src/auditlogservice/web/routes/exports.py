@@ -7,14 +7,15 @@ problem, and what fails later leaves the answer without its end, which every HTT
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from auditlogservice.events import Sequence
-from auditlogservice.ledger.follower import START
 from auditlogservice.ledger.formats.known import FORMATS
+from auditlogservice.ledger.walk import LAST, START
 from auditlogservice.web.authn import Exporter
 from auditlogservice.web.documents import parameter, problems
 from auditlogservice.web.patience import send_chunk, while_connected
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["exports"])
 
 MAX_STALL = 60.0  # seconds that a reader may keep a write waiting before it is dropped
-_LAST = 2**63 - 2
+MAX_EXPORTS = 8  # at once: each has a page in memory, and what its format makes of it
 
 
 @router.get(
@@ -78,45 +79,52 @@ async def export_events(request: Request, caller: Exporter) -> Response:
     """Every record that matches and was kept when the export began, oldest first."""
     parameters = Parameters.read(request.scope["query_string"])
     name = parameters.choice("format", FORMATS, default="ndjson")
-    after = parameters.number("after", default=START, low=START, high=_LAST)
+    after = parameters.number("after", default=START, low=START, high=LAST)
     where = take_filter(parameters, now=services(request).clock())
     parameters.done()
     form = FORMATS[name]
-    encoder = await asyncio.to_thread(form.encoder)
-    export = await while_connected(
-        request, services(request).exporter.start(caller, where, after=Sequence(after))
-    )
+    with ExitStack() as stack:
+        stack.enter_context(services(request).exports.take())
+        encoder = await asyncio.to_thread(form.encoder)
+        export = await while_connected(
+            request, services(request).exporter.start(caller, where, after=Sequence(after))
+        )
+        place = stack.pop_all()  # from here on it is the answer's, which starts at once
     file = f"audit-{caller.tenant}-{after + 1}-{export.end}.{form.suffix}"
     headers = {
         "Auditlog-Snapshot-End": str(export.end),
         "Content-Disposition": f'attachment; filename="{file}"',
         "Content-Type": form.media_type,
     }
-    return _Download(export, encoder, headers)
+    return _Download(export, encoder, headers, place)
 
 
 class _Download(Response):
     """The answer to an export: read on only as fast as the reader takes it in."""
 
-    def __init__(self, export: Export, encoder: Encoder, headers: dict[str, str]) -> None:
+    def __init__(
+        self, export: Export, encoder: Encoder, headers: dict[str, str], place: ExitStack
+    ) -> None:
         super().__init__(headers=headers)
         del self.headers["content-length"]
         self._export = export
         self._encoder = encoder
+        self._place = place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await while_connected(Request(scope, receive), self._run(send))
+        with self._place:
+            await while_connected(Request(scope, receive), self._run(send))
 
     async def _run(self, send: Send) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(start)
-        await _write(send, self._encoder.start())
+        await send_chunk(send, self._encoder.start(), seconds=MAX_STALL)
         async for page in self._export.pages:
             # Encoding takes time that others would have to wait for.
-            await _write(send, await asyncio.to_thread(self._encoder.add, page))
-        await _write(send, await asyncio.to_thread(self._encoder.finish))
+            chunk = await asyncio.to_thread(self._encoder.add, page)
+            del page  # before the chunk waits for its reader, and the next page is read
+            await send_chunk(send, chunk, seconds=MAX_STALL)
+            del chunk
+        chunk = await asyncio.to_thread(self._encoder.finish)
+        await send_chunk(send, chunk, seconds=MAX_STALL)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _write(send: Send, chunk: bytes) -> None:
-    await send_chunk(send, chunk, seconds=MAX_STALL)

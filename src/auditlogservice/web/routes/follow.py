@@ -11,11 +11,11 @@ from starlette.responses import Response
 from auditlogservice.access import Scope
 from auditlogservice.errors import AuditLogError
 from auditlogservice.events import Sequence
-from auditlogservice.ledger.follower import START
 from auditlogservice.ledger.records import MAX_LIMIT
+from auditlogservice.ledger.walk import LAST, START
 from auditlogservice.web.authn import Reader, bearer
 from auditlogservice.web.documents import JSON, answers, parameter, problems, refer
-from auditlogservice.web.patience import send_chunk, while_connected
+from auditlogservice.web.patience import first_of, send_chunk, while_connected
 from auditlogservice.web.problems import problem_of
 from auditlogservice.web.questions import DEFAULT_LIMIT, Parameters, next_link, take_filter
 from auditlogservice.web.routes.lists import FILTERS
@@ -34,9 +34,8 @@ router = APIRouter(tags=["following"])
 
 MAX_WAIT = 60  # seconds
 HEARTBEAT = 15.0  # seconds of silence, after which a stream says that it is alive
-LOOK_AGAIN = 1.0  # seconds after which a stream asks whether its token is still good
+LOOK_AGAIN = 0.5  # seconds after which a stream asks whether its token is still good
 MAX_STALL = 30.0  # seconds that a reader may keep a write waiting before it is dropped
-_LAST = 2**63 - 2
 
 _AFTER = parameter(
     "after",
@@ -80,7 +79,7 @@ _AFTER = parameter(
 async def read_feed(request: Request, caller: Reader) -> Response:
     """Return records in the order of their sequence; following `Link` sees each exactly once."""
     parameters = Parameters.read(request.scope["query_string"])
-    after = parameters.number("after", default=START, low=START, high=_LAST)
+    after = parameters.number("after", default=START, low=START, high=LAST)
     wait = parameters.number("wait", default=0, low=0, high=MAX_WAIT)
     limit = parameters.number("limit", default=DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
     where = take_filter(parameters, now=services(request).clock())
@@ -88,9 +87,9 @@ async def read_feed(request: Request, caller: Reader) -> Response:
     work = services(request).follower.read_on(
         caller.tenant, where, after=Sequence(after), limit=limit, wait=wait
     )
-    stretch = await while_connected(request, work)
-    headers = {"Link": next_link("/events/feed", parameters, after=str(stretch.last))}
-    listed = b",".join(record.answer() for record in stretch.records)
+    news = await while_connected(request, work)
+    headers = {"Link": next_link("/events/feed", parameters, after=str(news.last))}
+    listed = b",".join(record.answer() for record in news.records)
     return Response(b"[%b]" % listed, 200, headers, JSON)
 
 
@@ -131,7 +130,7 @@ async def stream(request: Request, caller: Reader) -> Response:
         parameters.given["after"] = [told]
     after = None
     if "after" in parameters.given:
-        after = Sequence(parameters.number("after", default=START, low=START, high=_LAST))
+        after = Sequence(parameters.number("after", default=START, low=START, high=LAST))
     where = take_filter(parameters, now=here.clock())
     parameters.done()
     if after is None:
@@ -161,30 +160,43 @@ class _EventStream(Response):
     async def _run(self, send: Send) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(start)
-        await _write(send, b"retry: 1000\n\n")
+        await send_chunk(send, b"retry: 1000\n\n", seconds=MAX_STALL)
         try:
-            await self._follow(send)
+            # Side by side, since reading on may take long where no index helps.
+            await first_of(self._follow(send), self._end())
         except AuditLogError as error:
             # Too late for a status: the listener is told, and may come back with its last id.
             code = problem_of(error).code.encode()
-            await _write(send, b'event: problem\ndata: {"code":"%b"}\n\n' % code)
+            message = b'event: problem\ndata: {"code":"%b"}\n\n' % code
+            await send_chunk(send, message, seconds=MAX_STALL)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _follow(self, send: Send) -> None:
+        follower = self._here.follower
         clock = asyncio.get_running_loop().time
-        said = clock()
-        while not self._here.follower.is_closing:
-            stretch = await self._here.follower.read_on(
-                self._caller.tenant, self._where, after=self._after, limit=_BATCH, wait=LOOK_AGAIN
+        speak = clock() + HEARTBEAT
+        while not follower.is_closing:
+            news = await follower.read_on(
+                self._caller.tenant,
+                self._where,
+                after=self._after,
+                limit=_BATCH,
+                wait=max(speak - clock(), 0),
             )
-            self._after = stretch.last
-            if stretch.records:
-                await _write(send, b"".join(map(_message, stretch.records)))
-                said = clock()
-            elif clock() - said >= HEARTBEAT:
+            self._after = news.last
+            if news.records:
+                chunk = b"".join(map(_message, news.records))
+            elif clock() >= speak:
                 # The id moves on over what does not match, so that coming back is cheap.
-                await _write(send, b": alive\nid: %d\n\n" % self._after)
-                said = clock()
+                chunk = b": alive\nid: %d\n\n" % news.last
+            else:
+                continue
+            await send_chunk(send, chunk, seconds=MAX_STALL)
+            speak = clock() + HEARTBEAT
+
+    async def _end(self) -> None:
+        """Return when the service stops; raise when the token is not good any more."""
+        while not await self._here.follower.closes_within(LOOK_AGAIN):
             caller = await self._here.tokens.check(self._token)
             caller.require(Scope.EVENTS_READ)
 
@@ -195,7 +207,3 @@ def _message(record: Record) -> bytes:
 
 
 _BATCH = 100
-
-
-async def _write(send: Send, chunk: bytes) -> None:
-    await send_chunk(send, chunk, seconds=MAX_STALL)

@@ -44,7 +44,7 @@ async def read_readiness(request: Request) -> Response:
     checks = {
         "store": await _store_check(here.ping),
         "queue": "full" if here.recorder.is_full else "ok",
-        "process": "stopping" if here.recorder.is_closing else "ok",
+        "process": "stopping" if here.follower.is_closing else "ok",
     }
     wrong = [f"{name}: {state}" for name, state in checks.items() if state != "ok"]
     if wrong:

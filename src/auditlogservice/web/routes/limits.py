@@ -7,14 +7,10 @@ from starlette.responses import Response
 
 from auditlogservice.canonical import MAX_DEPTH, MAX_KEY_BYTES, MAX_KEYS
 from auditlogservice.events import MAX_AHEAD, MAX_EVENT_BYTES, MAX_IDEMPOTENCY_KEY
-from auditlogservice.language import (
-    MAX_CONDITIONS,
-    MAX_NESTING,
-    MAX_PATTERN,
-    MAX_PATTERNS,
-    MAX_TEXT,
-    MAX_WORDS,
-)
+from auditlogservice.governance import MAX_DAYS, MAX_ERASURES, MAX_HOLDS, MAX_REASON, MAX_RULES
+from auditlogservice.language.conditions import MAX_NESTING
+from auditlogservice.language.size import MAX_CONDITIONS, MAX_PATTERN, MAX_PATTERNS, MAX_WORDS
+from auditlogservice.language.text import MAX_TEXT
 from auditlogservice.ledger.batches import MAX_ATOMIC_WEIGHT
 from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.ledger.statistics import COUNT_CAP, HISTOGRAM_CAP, MAX_BUCKETS
@@ -22,13 +18,13 @@ from auditlogservice.web.answers import json_answer
 from auditlogservice.web.bodies import (
     MAX_BATCH_BYTES,
     MAX_FORM_BYTES,
+    MAX_GOVERNING_BYTES,
     MAX_SEARCH_BYTES,
     MAX_USER_BYTES,
 )
 from auditlogservice.web.documents import answers
 from auditlogservice.web.questions import DEFAULT_LIMIT
 from auditlogservice.web.routes.batches import MAX_BATCH_EVENTS
-from auditlogservice.web.routes.events import MAX_REASON
 from auditlogservice.web.routes.follow import MAX_WAIT
 from auditlogservice.web.routes.lists import MAX_FACETS
 
@@ -42,6 +38,7 @@ LIMITS = {
     "search_bytes": MAX_SEARCH_BYTES,
     "form_bytes": MAX_FORM_BYTES,
     "user_bytes": MAX_USER_BYTES,
+    "governing_bytes": MAX_GOVERNING_BYTES,
     "nesting_depth": MAX_DEPTH,
     "object_keys": MAX_KEYS,
     "key_bytes": MAX_KEY_BYTES,
@@ -61,6 +58,10 @@ LIMITS = {
     "histogram_records": HISTOGRAM_CAP,
     "histogram_buckets": MAX_BUCKETS,
     "facet_values": MAX_FACETS,
+    "erasures": MAX_ERASURES,
+    "holds": MAX_HOLDS,
+    "retention_rules": MAX_RULES,
+    "retention_days": MAX_DAYS,
 }
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from auditlogservice import canonical
+from auditlogservice.errors import QueryTimeout
 from auditlogservice.filters import TOP_LEVEL
 from auditlogservice.language import parse_document
 from auditlogservice.ledger.records import MAX_LIMIT
@@ -89,7 +90,8 @@ _PAGE = {
                 "count",
                 {"type": "boolean", "default": False},
                 "If true, `X-Total-Count` says how many match in all, and "
-                "`X-Total-Count-Relation` whether that is exact (`eq`) or at least (`gte`).",
+                "`X-Total-Count-Relation` whether that is exact (`eq`) or at least (`gte`). Where "
+                "counting takes too long, the relation is `unknown`, and there is no number.",
             ),
             *FILTERS,
         ]
@@ -102,11 +104,18 @@ async def list_events(request: Request, caller: Reader) -> Response:
     question = parse_question(parameters, now=services(request).clock())
     answer = await _page(request, caller, question, "/events", parameters)
     if counted:
+        answer.headers.update(await _totals(request, caller, question))
+    return answer
+
+
+async def _totals(request: Request, caller: Principal, question: Question) -> dict[str, str]:
+    """Headers that say how many match. A page that was found is answered whether or not."""
+    try:
         work = services(request).statistics.count(caller.tenant, question.where)
         count = await while_connected(request, work)
-        answer.headers["X-Total-Count"] = str(count.value)
-        answer.headers["X-Total-Count-Relation"] = count.relation
-    return answer
+    except QueryTimeout:
+        return {"X-Total-Count-Relation": "unknown"}
+    return {"X-Total-Count": str(count.value), "X-Total-Count-Relation": count.relation}
 
 
 @router.post(

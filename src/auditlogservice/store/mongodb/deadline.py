@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _LEAST = 0.001  # the driver reads 0 as "no limit"
 
 
-class Patience:
+class Deadline:
     """The time limit of one call. It starts to run when it is made."""
 
     def __init__(self, seconds: float) -> None:

@@ -1,0 +1,199 @@
+"""Erases what the retention rules keep no longer: at the start, every hour, and after a change.
+
+Every node has a sweeper. A claim, kept in the store with a time, lets one at a time sweep the log
+of a tenant; it saves work and is no lock: two sweepers do no harm, since a record is erased once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import aclosing, suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+import orjson
+
+from auditlogservice.errors import Unavailable
+from auditlogservice.events import Sequence
+from auditlogservice.filters import Compare, Is, Like, Not, all_of, as_moment, is_number
+from auditlogservice.governance import ANY_TYPE, OWN_RECORDS, SERVICE_USER, rule_for
+from auditlogservice.ledger.clearing import Wish
+from auditlogservice.store.port import Document
+from auditlogservice.times import format_utc, parse_rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from auditlogservice.canonical import Json
+    from auditlogservice.filters import Filter
+    from auditlogservice.governance import RetentionRule
+    from auditlogservice.ledger.clearing import Clearing
+    from auditlogservice.ledger.clock import Clock
+    from auditlogservice.ledger.holds import Holds
+    from auditlogservice.ledger.retention import KnownRules, Retention, RuleBook
+    from auditlogservice.store.port import DocumentStore, EventStore
+
+EVERY = 3_600.0  # seconds
+CLAIM = timedelta(seconds=20)  # longer than a portion takes
+_CLAIM = "sweep"  # the id of the document, beside that of the rules
+_PLAIN = re.compile(r"([\\?*])")  # what means something in a pattern
+_LAST_SIGN = "\U0010ffff"
+
+
+class WorkGauge(Protocol):
+    """Who wants to know what went wrong in work that nobody waits for."""
+
+    def work_failed(self, work: str, error: Exception) -> None: ...
+
+
+class Sweeper:
+    """`run` must be running, in a task that its owner waits for."""
+
+    def __init__(  # noqa: PLR0913 - what it works with, each by its name
+        self,
+        store: EventStore,
+        documents: DocumentStore,
+        *,
+        clearing: Clearing,
+        retention: Retention,
+        known: KnownRules,
+        holds: Holds,
+        clock: Clock,
+        gauge: WorkGauge,
+        node: str,
+        wake: asyncio.Event,
+    ) -> None:
+        self._store = store
+        self._documents = documents
+        self._clearing = clearing
+        self._retention = retention
+        self._known = known
+        self._holds = holds
+        self._clock = clock
+        self._gauge = gauge
+        self._node = node
+        self._wake = wake
+        self._closing = False
+
+    def close(self) -> None:
+        """Stop after the portion that is being erased; `run` returns."""
+        self._closing = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        while not self._closing:
+            self._wake.clear()
+            is_complete = await self._round()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EVERY if is_complete else CLAIM.total_seconds()):
+                    await self._wake.wait()
+
+    async def _round(self) -> bool:
+        """Sweep all logs; return whether nothing was left to another time."""
+        try:
+            await self._holds.finish()
+            await self._known.refresh()
+            swept = [await self._sweep(tenant) for tenant in self._known.tenants()]
+        except Unavailable:
+            return False
+        except Exception as error:  # noqa: BLE001 - a defect must not end the service
+            self._gauge.work_failed("retention", error)
+            return False
+        return all(swept)
+
+    async def _sweep(self, tenant: str) -> bool:
+        book = await self._retention.book(tenant)
+        if not book.rules:
+            return True
+        if not await self._claim(tenant):
+            return False
+        await self._retention.put_on_record(tenant, book)
+        for rule in book.rules:
+            if not await self._apply(tenant, book, rule):
+                return False
+        return True
+
+    async def _apply(self, tenant: str, book: RuleBook, rule: RetentionRule) -> bool:
+        """Erase what this rule keeps no longer; False if it was broken off."""
+
+        def fits(fields: dict[str, Json]) -> bool:
+            return rule_for(book.rules, str(fields["event_type"])) is rule
+
+        (end,) = await self._store.places(tenant, [self._clock() - timedelta(days=rule.days)])
+        wish = Wish(
+            tenant=tenant,
+            where=candidates(rule, book.rules),
+            after=Sequence(-1),
+            end=end,
+            by=SERVICE_USER,
+            reason=f"retention: {rule.days} days for {rule.event_type}",
+            fits=fits,
+        )
+        async with aclosing(self._clearing.portions(wish)) as portions:
+            async for _ in portions:
+                if self._closing or not await self._may_go_on(tenant, book):
+                    return False
+        return True
+
+    async def _may_go_on(self, tenant: str, book: RuleBook) -> bool:
+        """Whether the rules are still these, and the log is still ours to sweep."""
+        now_in_force = await self._retention.book(tenant)
+        return now_in_force.version == book.version and await self._claim(tenant)
+
+    async def _claim(self, tenant: str) -> bool:
+        """Take the claim, or prolong it; return whether it is ours."""
+        now = self._clock()
+        found = await self._documents.get("retention", tenant, _CLAIM)
+        if found is not None:
+            by, until = _read_claim(found)
+            if by == self._node and until > now + CLAIM / 2:
+                return True
+            if by != self._node and until > now:
+                return False
+        body = orjson.dumps({"by": self._node, "until": format_utc(now + CLAIM)})
+        version = 1 if found is None else found.version + 1
+        return await self._documents.put(
+            Document(kind="retention", tenant=tenant, id=_CLAIM, body=body, version=version)
+        )
+
+
+def _read_claim(document: Document) -> tuple[str, datetime]:
+    told: dict[str, str] = orjson.loads(document.body)
+    return told["by"], parse_rfc3339(told["until"])
+
+
+def candidates(rule: RetentionRule, rules: Iterable[RetentionRule]) -> Filter:
+    """Return a filter for all records that a rule counts for, and for few others."""
+    others = [other for other in rules if other.exactness > rule.exactness]
+    return all_of(
+        *_of_type(rule),
+        *(Not(part) for other in others for part in _surely_of_type(other)),
+        Not(OWN_RECORDS),
+    )
+
+
+def _of_type(rule: RetentionRule) -> Iterator[Filter]:
+    """The rule's types, and those that differ from them in case."""
+    if rule.event_type == ANY_TYPE:
+        return
+    if rule.event_type.endswith(ANY_TYPE):
+        beginning = _PLAIN.sub(r"\\\1", rule.event_type[:-1])
+        yield Like("event_type", f"{beginning}*")
+    else:
+        yield Is("event_type", rule.event_type)
+
+
+def _surely_of_type(rule: RetentionRule) -> Iterator[Filter]:
+    """The rule's types and no other; nothing where a filter cannot say it."""
+    if not rule.event_type.endswith(ANY_TYPE):
+        yield Is("event_type", rule.event_type)
+        return
+    beginning = rule.event_type[:-1]
+    # What looks like a number or a moment would be compared as one.
+    if not (is_number(beginning) or as_moment(beginning)):
+        yield all_of(
+            Compare("event_type", "gte", beginning),
+            Compare("event_type", "lt", beginning + _LAST_SIGN),
+        )
