@@ -130,10 +130,14 @@ class Signer:
 
     async def run(self) -> None:
         """Sign what is new, every so often, until closed."""
+        clock = asyncio.get_running_loop().time
         while not self._closing.is_set():
+            next_time = clock() + self._every
             await self.sign_all()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), self._every)
+                async with asyncio.timeout_at(next_time):
+                    await self._closing.wait()
+            await asyncio.sleep(0)  # where signing takes longer than that, others have a turn
 
     def close(self) -> None:
         self._closing.set()
@@ -236,14 +240,18 @@ class Signer:
         """Return whether the tree is signed; if not, something else was remembered meanwhile."""
         started = asyncio.get_running_loop().time()
         # In this order: no tree that was signed is larger than the log is afterwards.
-        published = await self._store.published(tenant)
-        promised = await self._promised(tenant, published)
+        published, remembered = await asyncio.gather(
+            self._store.published(tenant), asyncio.to_thread(self._memory.recall, tenant)
+        )
+        promised = await self._promised(tenant, published, remembered)
         size = await self._store.size(tenant)
         before = await self._begun(tenant, log, promised, size)
         if published is not None and published.size == size == log.size:
             return True
-        edge, oldest = await self._extended(tenant, before, size, promised)
-        if edge.root != await self._stored_root(tenant, size):
+        (edge, oldest), stored = await asyncio.gather(
+            self._extended(tenant, before, size, promised), self._stored_root(tenant, size)
+        )
+        if edge.root != stored:
             raise ProofInvalid("the stored tree is not the one that its entries make")
         if log.edge is not None or published is None or not self._is_ours(tenant, published, size):
             published = Published(size, self._note(tenant, edge))
@@ -258,9 +266,10 @@ class Signer:
 
     # ---- what was signed before -----------------------------------------------------------
 
-    async def _promised(self, tenant: str, published: Published | None) -> list[Checkpoint]:
-        """The checkpoints that the tree must extend, from small to large: ours and everyone's."""
-        remembered = await asyncio.to_thread(self._memory.recall, tenant)
+    async def _promised(
+        self, tenant: str, published: Published | None, remembered: bytes | None
+    ) -> list[Checkpoint]:
+        """The checkpoints that the tree must extend, from small to large: everyone's and ours."""
         notes = {remembered, published.note if published else None}
         origin = self.origin(tenant)
         found = [await self._keyring.opened(note, origin) for note in notes if note is not None]
