@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from auditlogservice.store.port import AccountStore, DocumentStore, EventStore, LedgerStore
 
-pytest_plugins = ["goverifier", "running", "stub"]
+pytest_plugins = ["authority", "goverifier", "running", "stub"]
 
 # ---- hypothesis -----------------------------------------------------------------------
 
@@ -37,12 +37,17 @@ settings.load_profile("suite")
 def pytest_configure(config: pytest.Config) -> None:
     """Let pass a socket that PyMongo forgets when it is closed while it is still connecting.
 
-    Only one that never connected: `_async_create_connection` closes it on an OSError and not on
-    a cancellation (4.20). All other sockets that are left open stay errors.
+    `_async_create_connection` closes it on an OSError and not on a cancellation (4.20). It is
+    one that never connected, or that has just done so, to a server of `replica_set`. All other
+    sockets that are left open stay errors.
     """
-    never_connected = r"Exception ignored in. <socket.socket fd=\d+, [^>]*laddr=[^>r]*>"
+    _let_pass(config, r"laddr=[^>r]*")
+
+
+def _let_pass(config: pytest.Config, addresses: str) -> None:
+    forgotten = rf"Exception ignored in. <socket.socket fd=\d+, [^>]*{addresses}>"
     config.addinivalue_line(
-        "filterwarnings", f"ignore:{never_connected}:pytest.PytestUnraisableExceptionWarning"
+        "filterwarnings", f"ignore:{forgotten}:pytest.PytestUnraisableExceptionWarning"
     )
 
 
@@ -77,9 +82,13 @@ def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def replica_set(mongod_binary: Path, server_folder: Path) -> Iterator[ReplicaSet]:
+def replica_set(
+    mongod_binary: Path, server_folder: Path, pytestconfig: pytest.Config
+) -> Iterator[ReplicaSet]:
     """A replica set of one, for the whole session. Do not stop it: start your own for that."""
     members = ReplicaSet.create(mongod_binary, server_folder / "one")
+    for member in members.members:
+        _let_pass(pytestconfig, rf"raddr=\('127.0.0.1', {member.port}\)")
     try:
         members.start()
         yield members

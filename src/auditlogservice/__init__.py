@@ -16,8 +16,10 @@ The vocabulary: pure values and functions, no I/O, no clock, no randomness.
 - `tiles`: the same tree as tiles: how they grow, what a proof needs of them, their paths.
 - `notes`: signed notes: their text, the keys that sign, and whose signature holds.
 - `checkpoints`: what a log says of its tree, as a note, and the proofs that carry one.
+- `anchors`: what witnesses and timestamp authorities answer, and what of it is kept.
 - `entries`: what the tree holds of a record: a commitment in the place of the content.
 - `governance`: legal holds, retention rules and erasures, as values.
+- `auditing`: whether a log is what it says: a state for each place, judged from any source.
 - `access`: users, scopes, and a caller who was checked.
 
 What touches the world:

@@ -12,14 +12,11 @@ import binascii
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from auditlogservice.errors import MalformedInput
 from auditlogservice.events import EventId
-from auditlogservice.times import format_utc, parse_rfc3339
-
-if TYPE_CHECKING:
-    from datetime import datetime
+from auditlogservice.times import format_utc
 
 SALT_BYTES = 32
 COMMITMENT_BYTES = 32
@@ -73,12 +70,19 @@ def parse_entry(raw: bytes) -> LogEntry:
     try:
         entry = LogEntry(
             id=EventId(name.decode()),
-            timestamp=parse_rfc3339(timestamp.decode()),
+            timestamp=_moment(timestamp),
             commitment=base64.b64decode(told, validate=True),
-            expires_at=None if expires == b"null" else parse_rfc3339(expires[1:-1].decode()),
+            expires_at=None
+            if expires == b"null"
+            else datetime.fromisoformat(expires[1:-1].decode()),
         )
     except (binascii.Error, ValueError):
         raise MalformedInput("this log entry has a moment that does not exist") from None
     if entry.to_bytes() != raw:
         raise MalformedInput("this log entry is not spelled canonically")
     return entry
+
+
+def _moment(spelled: bytes) -> datetime:
+    """Return a moment, also one that is spelled in another way than ours."""
+    return datetime.fromisoformat(spelled.decode())

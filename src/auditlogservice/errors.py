@@ -18,7 +18,7 @@ Messages are for people; they never carry a driver's text, a secret or a stack.
     │                              UnsupportedGrantType
     ├── NotFound ── EventNotFound, UserNotFound
     ├── EventErased
-    ├── Conflict ── UserExists, EventHeld, TombstoneKept, Outdated
+    ├── Conflict ── UserExists, EventHeld, OwnRecordKept, Outdated
     ├── Unavailable ── Overloaded, StoreUnreachable, StorageFull, StoreBroken, QueryTimeout,
     │                   NotSigned, LedgerDamaged, OutcomeUnknown
     ├── ProofInvalid
@@ -222,11 +222,11 @@ class EventHeld(Conflict):
         self.holds = tuple(holds)
 
 
-class TombstoneKept(Conflict):
-    """The record says that another one was erased. It is never erased itself."""
+class OwnRecordKept(Conflict):
+    """The service made the record, to say what was done to the log. It is never erased."""
 
     def __init__(self) -> None:
-        super().__init__("a record that says what was erased is kept for good")
+        super().__init__("a record that says what was done to the log is kept for good")
 
 
 class Outdated(Conflict):

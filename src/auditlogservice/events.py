@@ -206,6 +206,12 @@ class Record:
         """Return the record as JSON: the stored bytes, and `sequence` at their end."""
         return b'%b,"sequence":%d}' % (self.payload[:-1], self.sequence)
 
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """That of the event which the record was made of: all but what `Draft.payload` adds."""
+        start, end = self.payload.index(b",") + 1, self.payload.rindex(b',"timestamp":"')
+        return Fingerprint(hashlib.sha256(b"{%b}" % self.payload[start:end]).digest())
+
     def fields(self) -> dict[str, Json]:
         """Return the record as a value, for matching."""
         value: dict[str, Json] = orjson.loads(self.payload)

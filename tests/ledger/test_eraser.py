@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditlogservice.access import Principal, Scope
-from auditlogservice.errors import EventErased, EventHeld, EventNotFound, TombstoneKept
+from auditlogservice.errors import EventErased, EventHeld, EventNotFound, OwnRecordKept
 from auditlogservice.events import Record, tombstone_id
 from auditlogservice.filters import EVERYTHING
 from auditlogservice.governance import SERVICE_USER, TOMBSTONE_TYPE, Hold
@@ -17,7 +17,7 @@ from auditlogservice.ledger.eraser import Eraser
 from auditlogservice.merkle import leaf_hash
 from auditlogservice.store.port import Appended, Document, Submission
 from auditlogservice.store.sqlite import open_sqlite
-from strategies import NOON, draft
+from strategies import NOON, draft, told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -102,8 +102,21 @@ async def test_the_tombstone_says_which_leaf_who_and_why(
 
 async def test_a_tombstone_is_not_erased(eraser: Eraser, record: Record) -> None:
     await eraser.erase(ALICE, record.id, reason=None)
-    with pytest.raises(TombstoneKept):
+    with pytest.raises(OwnRecordKept):
         await eraser.erase(ALICE, tombstone_id("acme", record.id), reason=None)
+
+
+async def test_what_the_service_itself_put_on_record_is_not_erased(
+    store: SqliteStore, eraser: Eraser
+) -> None:
+    placed = told("Hold placed", event_type="audit.hold.placed")
+    drafts = (draft(placed, user=SERVICE_USER), draft(placed))
+    ((own, forged),) = await store.events.append([Submission(drafts)])
+    assert isinstance(own, Appended)
+    assert isinstance(forged, Appended)
+    with pytest.raises(OwnRecordKept):
+        await eraser.erase(ALICE, own.record.id, reason=None)
+    await eraser.erase(ALICE, forged.record.id, reason=None)
 
 
 async def test_what_a_hold_covers_is_not_erased_and_the_hold_is_named(

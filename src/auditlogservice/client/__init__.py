@@ -5,9 +5,11 @@
 - `wire`: one call, with retries that are safe.
 - `following`: the log as it grows, across lost connections; `sse`: its messages, purely.
 - `answers`: what a server said, with the exact bytes of each record; `figures`: counts of them.
+- `verifying`: a tenant's log, for an audit; `bundles`: the same in one file, without a server.
 - `packing`: a file's bytes in clear.
 - `sources`: a file or standard input, as records with their places.
 - `shapes`: foreign audit formats told as our events.
+- `witness`, `timestamping`: those who are shown checkpoints, each asked with one `posting`.
 - `importing`: sources into a server, so that a second run changes nothing.
 """
 

@@ -94,6 +94,14 @@ class BatchAnswer:
         return BatchAnswer((*self.successful, *kept), (*self.failed, *failed))
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """That an event is in the log: its entry, and the text that proves it."""
+
+    entry: bytes
+    text: bytes
+
+
 def read_answer(raw: bytes, *, replayed: bool) -> Answer:
     return Answer(raw, as_object(parse(raw)), replayed)
 
@@ -159,6 +167,14 @@ def read_token(raw: bytes) -> Token:
     if not token:
         raise MalformedInput("there is no access_token in it")
     return Token(token, as_whole(value.get("expires_in")), _words(value, "scope"))
+
+
+def read_proof(raw: bytes) -> Proof:
+    value = as_object(parse(raw))
+    entry, proof = _words(value, "entry").encode(), _words(value, "proof").encode()
+    if not (entry and proof):
+        raise MalformedInput("there is no proof in it")
+    return Proof(entry, proof)
 
 
 def read_problem(raw: bytes, *, status: int, reason: str) -> Problem:

@@ -20,10 +20,12 @@ from auditlogservice.canonical import Json, dump
 from auditlogservice.client.answers import (
     Answer,
     BatchAnswer,
+    Proof,
     Token,
     read_answer,
     read_batch,
     read_page,
+    read_proof,
     read_token,
 )
 from auditlogservice.client.failures import TooLarge, UnexpectedAnswer
@@ -38,6 +40,7 @@ from auditlogservice.client.figures import (
 from auditlogservice.client.following import Download, follow
 from auditlogservice.client.governing import Governing
 from auditlogservice.client.retries import Patience
+from auditlogservice.client.verifying import ServedLog
 from auditlogservice.client.wire import Wire
 
 if TYPE_CHECKING:
@@ -168,6 +171,18 @@ class Client:
         """Count the values of a field, which is named by its path."""
         path = _path("/events/facets", filters, field=field, limit=limit)
         return self._wire.read(read_facets, self._wire.get(path))
+
+    # ---- proving --------------------------------------------------------------
+
+    def prove(self, event_id: str) -> Proof:
+        """Return the proof of an event, which is read and not checked."""
+        told = {"Accept": "application/json"}
+        answer = self._wire.get(f"/events/{quote(event_id, safe='')}/proof", headers=told)
+        return self._wire.read(read_proof, answer)
+
+    def log(self, tenant: str) -> ServedLog:
+        """Return the files of a tenant's log, for an audit."""
+        return ServedLog(self._wire, tenant)
 
     # ---- following ------------------------------------------------------------
 

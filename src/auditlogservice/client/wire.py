@@ -70,11 +70,13 @@ class Wire:
     def close(self) -> None:
         self._http.close()
 
-    def get(self, path: str, *, wait: float = 0) -> httpx2.Response:
+    def get(
+        self, path: str, *, wait: float = 0, headers: Mapping[str, str] | None = None
+    ) -> httpx2.Response:
         """Return the answer, which the server may hold back for `wait` seconds."""
-        request = self._http.build_request(
-            "GET", path, headers=self._own(), timeout=httpx2.Timeout(_SILENCE + wait, connect=5.0)
-        )
+        told = {**self._own(), **(headers or {})}
+        timeout = httpx2.Timeout(_SILENCE + wait, connect=5.0)
+        request = self._http.build_request("GET", path, headers=told, timeout=timeout)
         return self._until_answered(request, self._http.send)
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> httpx2.Response:

@@ -11,9 +11,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from auditlogservice.entries import SALT_BYTES
-from auditlogservice.errors import EventHeld, EventNotFound, TombstoneKept
+from auditlogservice.errors import EventHeld, EventNotFound, OwnRecordKept
 from auditlogservice.events import Draft, Erasure, Record, read_event, tombstone_id
-from auditlogservice.governance import SERVICE_USER, TOMBSTONE_TYPE, is_tombstone
+from auditlogservice.filters import matches
+from auditlogservice.governance import OWN_RECORDS, SERVICE_USER, TOMBSTONE_TYPE
 from auditlogservice.ledger.records import parse_id
 from auditlogservice.merkle import leaf_hash
 from auditlogservice.store.port import Burial, Held
@@ -51,15 +52,15 @@ class Eraser:
         """Erase one record.
 
         Raises EventNotFound; EventErased if it was erased before; EventHeld if a legal hold
-        covers it; TombstoneKept if it is what is left of another erasure.
+        covers it; OwnRecordKept if the service made it, to say what was done to the log.
         """
         kept = await self._store.find(principal.tenant, parse_id(event_id))
         if kept is None:
             raise EventNotFound
         if isinstance(kept, Erasure):
             raise kept.error(principal.tenant)
-        if is_tombstone(kept.fields()):
-            raise TombstoneKept
+        if matches(OWN_RECORDS, kept.fields()):
+            raise OwnRecordKept
         (fate,) = await self.bury(principal.tenant, [kept], by=principal.name, reason=reason)
         if isinstance(fate, Held):
             raise EventHeld(fate.holds)

@@ -15,7 +15,13 @@ from auditlogservice.errors import (
     ProofInvalid,
 )
 from auditlogservice.ledger.records import parse_id
-from auditlogservice.merkle import HASH_BYTES, inclusion_plan, leaf_hash, verify_inclusion
+from auditlogservice.merkle import (
+    HASH_BYTES,
+    consistency_plan,
+    inclusion_plan,
+    leaf_hash,
+    verify_inclusion,
+)
 from auditlogservice.notes import Note
 from auditlogservice.tiles import WIDTH, hashes_of, tiles_of, to_bundle
 
@@ -101,6 +107,14 @@ class Prover:
             root=checkpoint.root,
         )
         return Proven(found[0], EntryProof(index, hashes, note))
+
+    async def consistency(self, tenant: str, old: int, new: int) -> tuple[bytes, ...]:
+        """Return the proof that the tree of `new` leaves extends that of `old`.
+
+        Raises ProofInvalid if there are no such trees, or the store's tiles do not make them.
+        """
+        plan = consistency_plan(old, new)
+        return hashes_of(plan, await self._ledger.tiles(tenant, tiles_of(plan)))
 
     async def _openings(
         self, tenant: str, number: int, width: int, *, content: bool

@@ -27,6 +27,8 @@ from auditlogservice import __version__
 from auditlogservice.errors import Unavailable
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from auditlogservice.runtime.settings import Settings
 
 _SLOW_SECONDS = 1.0
@@ -130,6 +132,22 @@ class SignerLines:
         self._log.warning("signs again", tenant=tenant)
 
 
+class AnchorLines:
+    """What is wrong with witnesses and timestamp authorities."""
+
+    def __init__(self) -> None:
+        self._log = logger("anchors")
+
+    def fails(self, anchor: str, tenant: str, why: str) -> None:
+        self._log.warning("anchor fails", anchor=anchor, tenant=tenant, why=why)
+
+    def disputes(self, witness: str, tenant: str, why: str) -> None:
+        self._log.critical("witness disputes the log", witness=witness, tenant=tenant, why=why)
+
+    def works_again(self, anchor: str, tenant: str) -> None:
+        self._log.warning("anchor works again", anchor=anchor, tenant=tenant)
+
+
 class PrometheusMetrics:
     """Counts for `/metrics`; over all workers if PROMETHEUS_MULTIPROC_DIR is set."""
 
@@ -200,6 +218,21 @@ class PrometheusMetrics:
             multiprocess_mode="livemax",
         )
 
+        self._anchored = Gauge(
+            "auditlog_anchored_time_seconds",
+            "When a witness or a timestamp authority last gave what it was asked for.",
+            ("anchor",),
+            registry=self._registry,
+            multiprocess_mode="max",
+        )
+        self._disputed = Gauge(
+            "auditlog_disputed_logs",
+            "Tenants whose logs do not extend what a witness has cosigned; the log says why.",
+            ("witness",),
+            registry=self._registry,
+            multiprocess_mode="livemax",
+        )
+
     def queued(self, events: int) -> None:
         self._queued.set(events)
 
@@ -223,6 +256,12 @@ class PrometheusMetrics:
 
     def refused(self, tenants: int) -> None:
         self._refused.set(tenants)
+
+    def anchored(self, anchor: str, *, at: datetime) -> None:
+        self._anchored.labels(anchor).set(at.timestamp())
+
+    def disputed(self, witness: str, tenants: int) -> None:
+        self._disputed.labels(witness).set(tenants)
 
     def work_failed(self, work: str, error: Exception) -> None:
         self._log.error("work failed", work=work, error=type(error).__name__, exc_info=error)

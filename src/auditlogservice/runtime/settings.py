@@ -80,6 +80,21 @@ class Settings(BaseSettings):
     """How often new records are covered by a signed checkpoint: at most this long, and the time
     that signing takes, is a record without one."""
 
+    witnesses: str = ""
+    """Who cosigns checkpoints: `URL VKEY` for each witness, with commas in between; see
+    docs/anchors.md."""
+
+    witness_every: Annotated[Duration, Field(ge=timedelta(milliseconds=100))] = timedelta(
+        seconds=10
+    )
+    """How often the witnesses are shown a new checkpoint."""
+
+    timestamp_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    """The timestamp authority (RFC 3161) that is shown checkpoints, if there is one."""
+
+    timestamp_every: Annotated[Duration, Field(ge=timedelta(minutes=1))] = timedelta(hours=1)
+    """How often a new checkpoint is timestamped."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What is worth a line in the log."""
 

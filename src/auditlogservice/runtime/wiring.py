@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from auditlogservice.errors import UnsafeSetup
 from auditlogservice.ledger.accounts import Accounts
+from auditlogservice.ledger.anchorer import Anchorer
+from auditlogservice.ledger.anchors import Anchors
 from auditlogservice.ledger.clearing import Clearing
 from auditlogservice.ledger.diary import Diary
 from auditlogservice.ledger.eraser import Eraser
@@ -31,11 +33,13 @@ from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.ledger.sweeper import Sweeper
 from auditlogservice.ledger.tokens import Tokens
 from auditlogservice.ledger.undertaker import Undertaker
+from auditlogservice.runtime.anchoring import open_anchorer
 from auditlogservice.runtime.keys import load_token_key
 from auditlogservice.runtime.lifespan import KeptStart
 from auditlogservice.runtime.memory import CheckpointFiles
 from auditlogservice.runtime.observability import (
     AccessLines,
+    AnchorLines,
     PrometheusMetrics,
     SignerLines,
     configure_logs,
@@ -166,10 +170,11 @@ async def open_services(
             max_queued_bytes=settings.queue_bytes,
         )
         keyring = Keyring(store.documents, clock=clock)
+        seeds = await signing_seeds(settings.data_dir, keyring)
         signer = Signer(
             store.ledger,
             host=settings.ledger_host,
-            seeds=await signing_seeds(settings.data_dir, keyring),
+            seeds=seeds,
             keyring=keyring,
             memory=CheckpointFiles(settings.data_dir / "checkpoints"),
             clock=clock,
@@ -177,6 +182,21 @@ async def open_services(
             journal=SignerLines(),
             every=settings.checkpoint_every.total_seconds(),
         )
+        anchors = Anchors(store.documents)
+        prover = Prover(store.events, store.ledger, signer)
+        anchorer = Anchorer([])  # what others sign, their nodes show
+        if seeds:
+            anchorer = await stack.enter_async_context(
+                open_anchorer(
+                    settings,
+                    store.ledger,
+                    prover,
+                    anchors,
+                    clock=clock,
+                    gauge=metrics,
+                    journal=AnchorLines(),
+                )
+            )
         eraser = Eraser(
             store.events,
             store.ledger,
@@ -190,6 +210,7 @@ async def open_services(
             accounts=Accounts(
                 store.accounts, passwords=passwords, clock=clock, entropy=secrets.token_bytes
             ),
+            anchors=anchors,
             batches=BatchRoom(),
             clock=clock,
             eraser=eraser,
@@ -200,7 +221,7 @@ async def open_services(
             keyring=keyring,
             holds=governing.holds,
             metrics=metrics,
-            prover=Prover(store.events, store.ledger, signer),
+            prover=prover,
             signer=signer,
             ping=store.events.ping,
             recorder=recorder,
@@ -223,6 +244,8 @@ async def open_services(
         stack.callback(recorder.close)
         tasks.create_task(signer.run())
         stack.callback(signer.close)
+        tasks.create_task(anchorer.run())
+        stack.callback(anchorer.close)
         tasks.create_task(follower.run())
         stack.callback(follower.close)
         for worker in (known, governing.sweeper, governing.undertaker):

@@ -27,6 +27,9 @@ Order: TypeAlias = Literal["oldest", "newest"]
 PAGE_BYTES = 8 * 1024 * 1024  # of payload: 32 records or more, however large they are
 
 
+MAX_CONTRADICTIONS = 1_000
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """The drafts of one request, all of one tenant. If `atomic`, all are kept or none."""
@@ -218,6 +221,15 @@ class LedgerStore(Protocol):
 
     async def published(self, tenant: str) -> Published | None: ...
 
+    async def examine(self) -> list[str]:
+        """Return a sentence for each thing in which the store contradicts itself, or breaks.
+
+        That is all which no tree can tell: the files' own structure, indexes that are not those
+        of the records, fields beside the payload, and where each log ends. There may be more
+        than MAX_CONTRADICTIONS, and no more are returned. Nothing is raised for what is damaged.
+        """
+        ...
+
     async def sizes(self) -> dict[str, int]:
         """Return `size` for each tenant that has records."""
         ...
@@ -225,12 +237,12 @@ class LedgerStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A small thing of a tenant's, as JSON: a hold, the retention rules, an erasure.
+    """A small thing of a tenant's, as JSON: a hold, the retention rules, an erasure, an anchor.
 
     `version` counts its changes, from 1.
     """
 
-    kind: Literal["hold", "retention", "erasure", "keys"]
+    kind: Literal["hold", "retention", "erasure", "keys", "witnessed", "timestamp"]
     tenant: str
     id: str
     body: bytes

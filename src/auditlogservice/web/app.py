@@ -13,6 +13,7 @@ from auditlogservice.web import problems
 from auditlogservice.web.documents import JSON, SCHEMAS
 from auditlogservice.web.edge import Edge
 from auditlogservice.web.routes import (
+    anchors,
     batches,
     erasures,
     events,
@@ -64,7 +65,7 @@ def create_app(
     problems.install(app)
     for module in (
         tokens, batches, lists, follow, exports, events, erasures, holds, retention, ledger,
-        users, health, limits, pages,
+        anchors, users, health, limits, pages,
     ):  # fmt: skip
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id)

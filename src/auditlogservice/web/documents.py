@@ -296,6 +296,23 @@ _PROOF: dict[str, Any] = {
         },
     },
 }
+_TIMESTAMP: dict[str, Any] = {
+    "type": "object",
+    "title": "Timestamp",
+    "required": ["size", "time", "checkpoint", "reply"],
+    "properties": {
+        "size": {
+            "type": "integer", "format": "int64", "minimum": 1,
+            "description": "How many records the checkpoint covers.",
+        },
+        "time": {
+            "type": "string", "format": "date-time",
+            "description": "When the authority saw the checkpoint, by its own clock.",
+        },
+        "checkpoint": {"type": "string", "description": "The signed note, byte for byte."},
+        "reply": {**_BASE64, "description": "What the authority answered (RFC 3161)."},
+    },
+}  # fmt: skip
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     **_REFERRED,
@@ -313,6 +330,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Problem": _PROBLEM,
     "Proof": _PROOF,
     "Record": _RECORD,
+    "Timestamp": _TIMESTAMP,
     "Token": _TOKEN,
     "TokenRequest": _TOKEN_REQUEST,
     "User": _USER,

@@ -125,8 +125,8 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
         409, "event-held", "A legal hold covers the event",
         "`holds` names them. An event can be erased once no hold covers it any more.",
     ),
-    errors.TombstoneKept: _P(
-        409, "tombstone-kept", "This record says what was erased",
+    errors.OwnRecordKept: _P(
+        409, "own-record-kept", "This record says what was done to the log",
         "It is the proof that an erasure was lawful, so it is kept for good.",
     ),
     errors.Outdated: _P(

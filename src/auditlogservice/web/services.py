@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from auditlogservice.ledger.accounts import Accounts
+    from auditlogservice.ledger.anchors import Anchors
     from auditlogservice.ledger.clock import Clock
     from auditlogservice.ledger.eraser import Eraser
     from auditlogservice.ledger.erasures import Erasures
@@ -42,6 +43,7 @@ class Metrics(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     accounts: Accounts
+    anchors: Anchors
     batches: BatchRoom
     clock: Clock
     eraser: Eraser

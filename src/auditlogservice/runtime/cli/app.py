@@ -26,12 +26,13 @@ from auditlogservice.runtime.cli import (
     send,
     session,
     tailing,
+    verifying,
 )
 from auditlogservice.runtime.cli.terminal import complain
 
 _SERVER_PACKAGES = frozenset({
     "apsw", "argon2", "fastapi", "httptools", "joserfc", "multipart", "prometheus_client",
-    "pymongo", "python_multipart", "starlette", "structlog", "uvicorn", "uvloop",
+    "pymongo", "python_multipart", "rfc3161_client", "starlette", "structlog", "uvicorn", "uvloop",
 })  # fmt: skip
 _SERVER_HINT = "this needs the server's packages: pip install 'auditlogservice[server]'"
 
@@ -54,7 +55,12 @@ def _ledger(group: typer.Typer) -> None:
     group.add_typer(module.ledger_app, name="ledger")
 
 
-_SERVER_COMMANDS = {"serve": _serve, "users": _users, "ledger": _ledger}
+def _fsck(group: typer.Typer) -> None:
+    module = importlib.import_module("auditlogservice.runtime.cli.checking")
+    group.command("fsck")(module.fsck)
+
+
+_SERVER_COMMANDS = {"serve": _serve, "users": _users, "ledger": _ledger, "fsck": _fsck}
 
 
 def _imported(name: str) -> Any:
@@ -146,6 +152,8 @@ app.command("histogram")(figures.histogram)
 app.command("facets")(figures.facets)
 app.command("export")(exporting.export)
 app.command("import")(importing.import_file)
+app.command("verify")(verifying.verify)
+app.command("prove")(verifying.prove)
 app.command("erase")(governing.erase)
 app.add_typer(governing.erasures_app, name="erasures")
 app.add_typer(governing.holds_app, name="holds")

@@ -37,6 +37,7 @@ from auditlogservice.runtime.cli.terminal import (
     visible,
     visible_json,
 )
+from auditlogservice.runtime.cli.verifying import make_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,8 +96,23 @@ def export(  # noqa: PLR0913 - an option each
     words: Words = None,
     *,
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Where to; - is standard output.")
-    ],
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where to; - is standard output."),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle",
+            metavar="FILE",
+            help="Instead, the whole log with all that proves it, to verify without a server.",
+        ),
+    ] = None,
+    vkey: Annotated[
+        Path | None,
+        typer.Option(
+            "--vkey", metavar="FILE", exists=True, dir_okay=False, help="For --bundle: its keys."
+        ),
+    ] = None,
     format: Annotated[  # noqa: A002 - the option's name
         Format, typer.Option("--format", help="ndjson has each record byte for byte.")
     ] = Format.NDJSON,
@@ -115,6 +131,16 @@ def export(  # noqa: PLR0913 - an option each
     token: Token = None,
 ) -> None:
     """Export all events that match, the oldest first, as they are at this moment."""
+    if bundle is not None:
+        if vkey is None or words or output or since or until or resume:
+            raise typer.BadParameter(
+                "--bundle takes all of the log: it needs --vkey, and no query"
+            )
+        _check_free(bundle, bundle, resume=False, force=force)
+        make_bundle(bundle, vkey=vkey, url=url, token=token)
+        return
+    if output is None:
+        raise typer.BadParameter("say where to, with --output or --bundle")
     asked = read_words(words, since=since, until=until)
     if resume and (format is not Format.NDJSON or output == "-"):
         raise typer.BadParameter("--resume needs a file, and --format ndjson")

@@ -10,6 +10,7 @@ from pymongo.errors import DuplicateKeyError
 
 from auditlogservice.store.mongodb.deadline import Deadline
 from auditlogservice.store.mongodb.documents import growing_of, name_of_tile, opening_of
+from auditlogservice.store.mongodb.examining import contradictions
 from auditlogservice.store.mongodb.failures import reading, writing
 from auditlogservice.store.mongodb.schema import BY_SEQUENCE, CHECKPOINTS, EVENTS, LOGS, TILES
 from auditlogservice.store.port import Published
@@ -31,6 +32,7 @@ class MongoLedgerStore:
     """Keeps the LedgerStore contract of `store/port.py`."""
 
     def __init__(self, database: AsyncDatabase[Document], *, timeout: float) -> None:
+        self._database = database
         self._events = database[EVENTS]
         self._logs = database[LOGS]
         self._tiles = database[TILES]
@@ -79,6 +81,10 @@ class MongoLedgerStore:
         with reading(), Deadline(self._timeout).limit():
             found = await self._checkpoints.find_one({"_id": tenant})
         return Published(int(found["size"]), bytes(found["note"])) if found else None
+
+    async def examine(self) -> list[str]:
+        with reading():
+            return await contradictions(self._database)
 
     async def sizes(self) -> dict[str, int]:
         with reading(), Deadline(self._timeout).limit():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from auditlogservice.entries import LogEntry
 from auditlogservice.events import EventId, Sequence
-from auditlogservice.store.port import Opening, Published
+from auditlogservice.store.port import MAX_CONTRADICTIONS, Opening, Published
+from auditlogservice.store.sqlite.examining import contradictions
 from auditlogservice.times import from_micros
 
 if TYPE_CHECKING:
@@ -72,6 +74,11 @@ class SqliteLedgerStore:
             return Published(*row) if row else None
 
         return await self._database.read(work)
+
+    async def examine(self) -> list[str]:
+        return await self._database.read(
+            lambda connection: list(islice(contradictions(connection), MAX_CONTRADICTIONS))
+        )
 
     async def sizes(self) -> dict[str, int]:
         def work(connection: apsw.Connection) -> dict[str, int]:

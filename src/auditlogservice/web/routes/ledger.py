@@ -27,8 +27,8 @@ TEXT = "text/plain; charset=utf-8"
 BYTES = "application/octet-stream"
 # A tile that is asked for with its width never changes: whoever has it need not ask again.
 _FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
-_AS_IT_IS_NOW = {"Cache-Control": "private, no-cache"}
-_AS_ASKED = {**_AS_IT_IS_NOW, "Vary": "Accept"}
+AS_IT_IS_NOW = {"Cache-Control": "private, no-cache"}
+_AS_ASKED = {**AS_IT_IS_NOW, "Vary": "Accept"}
 _REFUSED = problems(400, 401, 403, 404, 503)
 
 
@@ -39,9 +39,9 @@ _REFUSED = problems(400, 401, 403, 404, 503)
 )
 async def read_checkpoint(request: Request, tenant: str, caller: LedgerReader) -> Response:
     """The log's name, how many records it has, and the root over them, signed."""
-    _require_own(tenant, caller.tenant)
+    require_own(tenant, caller.tenant)
     published = await services(request).signer.checkpoint(tenant)
-    return Response(published.note, headers=_AS_IT_IS_NOW, media_type=TEXT)
+    return Response(published.note, headers=AS_IT_IS_NOW, media_type=TEXT)
 
 
 @router.get(
@@ -54,7 +54,7 @@ async def read_checkpoint(request: Request, tenant: str, caller: LedgerReader) -
 )
 async def read_tile(request: Request, tenant: str, path: str, caller: LedgerReader) -> Response:
     """`<L>/<N>[.p/<W>]` are up to 256 hashes of 32 bytes, `entries/<N>[.p/<W>]` what they hash."""
-    _require_own(tenant, caller.tenant)
+    require_own(tenant, caller.tenant)
     prover = services(request).prover
     try:
         if path.startswith("entries/"):
@@ -73,13 +73,13 @@ async def read_tile(request: Request, tenant: str, path: str, caller: LedgerRead
 )
 async def read_openings(request: Request, tenant: str, number: str, caller: Auditor) -> Response:
     """With its salt, whoever may read a record can check that it is the one that was sealed."""
-    _require_own(tenant, caller.tenant)
+    require_own(tenant, caller.tenant)
     if not re.fullmatch("0|[1-9][0-9]{0,18}", number) or int(number) > MAX_SIZE // WIDTH:
         raise NotFound("the log has no such records")
     salts = await services(request).prover.salts(tenant, int(number))
     told = [None if salt is None else base64.b64encode(salt).decode() for salt in salts]
     content = {"first": int(number) * WIDTH, "salts": told}
-    return Response(orjson.dumps(content), headers=_AS_IT_IS_NOW, media_type=JSON)
+    return Response(orjson.dumps(content), headers=AS_IT_IS_NOW, media_type=JSON)
 
 
 @router.get(
@@ -92,11 +92,11 @@ async def read_openings(request: Request, tenant: str, number: str, caller: Audi
 )
 async def read_keys(request: Request, tenant: str, caller: LedgerReader) -> Response:
     """All that ever signed. Get them over a way that you trust more than this one, once."""
-    _require_own(tenant, caller.tenant)
+    require_own(tenant, caller.tenant)
     here = services(request)
     origin = here.signer.origin(tenant)
     lines = [f"{key.verifier(origin)}\n" for key in await here.keyring.keys()]
-    return Response("".join(lines), headers=_AS_IT_IS_NOW, media_type=TEXT)
+    return Response("".join(lines), headers=AS_IT_IS_NOW, media_type=TEXT)
 
 
 @router.get(
@@ -138,6 +138,7 @@ def _told(proven: Proven, *, opened: bool) -> dict[str, Any]:
     return told
 
 
-def _require_own(tenant: str, own: str) -> None:
+def require_own(tenant: str, own: str) -> None:
+    """Raise NotFound if this is the log of another tenant than the caller's."""
     if tenant != own:
         raise NotFound("there is no such log")

@@ -1,0 +1,107 @@
+"""A tenant's log over HTTP, for a stranger to audit: what is asked for is fetched ahead.
+
+Threads only wait for the server here; what it answers is judged elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote, urlencode
+
+import httpx2
+
+from auditlogservice.auditing.served import openings_path, place_of, read_salts
+from auditlogservice.client.answers import split_array
+from auditlogservice.client.failures import Refused
+from auditlogservice.tiles import WIDTH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from concurrent.futures import Future
+    from typing import Self
+
+    from auditlogservice.client.wire import Wire
+
+T = TypeVar("T")
+
+_ABSENT = frozenset({404, 500})  # not there, or so damaged that the server cannot give it
+_UNPROVED = frozenset({"not-signed", "ledger-damaged"})  # what the server itself is missing
+_PAGE = 1_000
+_AHEAD = 3  # groups of files that are asked for before they are needed
+
+
+class ServedLog:
+    """The files of one tenant's log. Keeps the contract of `auditing.served.Files`."""
+
+    def __init__(self, wire: Wire, tenant: str) -> None:
+        self._wire = wire
+        self._prefix = f"/ledger/{quote(tenant, safe='')}"
+        self._threads = ThreadPoolExecutor(_AHEAD + 1, thread_name_prefix="verify")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+    def get(self, paths: Sequence[str]) -> list[bytes]:
+        return [self._get(path) for path in paths]
+
+    def each(self, groups: Iterable[Sequence[str]]) -> Iterator[list[bytes]]:
+        coming: deque[Future[list[bytes]]] = deque()
+        for paths in groups:
+            coming.append(self._threads.submit(self.get, paths))
+            if len(coming) > _AHEAD:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+
+    def records(self, first: int, end: int) -> Iterator[bytes]:
+        for page in _ahead(self._pages(first - 1), self._threads):
+            yield from (raw for raw in page if (place_of(raw) or 0) < end)
+            if (place_of(page[-1]) or 0) >= end - 1:
+                return
+
+    def size(self) -> int:
+        newest, _ = self._page("/events", sort="-timestamp", limit=1)
+        return (place_of(newest[0]) or 0) + 1 if newest else 0
+
+    def has_content(self, place: int) -> bool:
+        number, within = divmod(place, WIDTH)
+        (salts,) = self.get([openings_path(number)])
+        found, _ = self._page("/events/feed", after=place - 1, limit=1)
+        is_there = bool(found) and place_of(found[0]) == place
+        return is_there or read_salts(salts, number)[within] is not None
+
+    def _get(self, path: str) -> bytes:
+        try:
+            return self._wire.get(f"{self._prefix}/{path}").content
+        except Refused as error:
+            if error.problem.status in _ABSENT or error.problem.code in _UNPROVED:
+                return b""
+            raise
+
+    def _pages(self, after: int) -> Iterator[list[bytes]]:
+        while True:
+            page, beyond = self._page("/events/feed", after=after, limit=_PAGE)
+            if not page or beyond <= after:  # the end, or a server that leads nowhere
+                return
+            yield page
+            after = beyond
+
+    def _page(self, path: str, **asked: str | int) -> tuple[list[bytes], int]:
+        """Return the records of a page, and the place behind which the next one begins."""
+        answer = self._wire.get(f"{path}?{urlencode(asked)}")
+        link = httpx2.URL(answer.links.get("next", {}).get("url", ""))
+        after = link.params.get("after", "")
+        return self._wire.read(split_array, answer), int(after) if after.isdecimal() else -1
+
+
+def _ahead(items: Iterator[T], threads: ThreadPoolExecutor) -> Iterator[T]:
+    """Yield the items, the next one always being fetched meanwhile."""
+    coming = threads.submit(next, items, None)
+    while (item := coming.result()) is not None:
+        coming = threads.submit(next, items, None)
+        yield item

@@ -1,0 +1,85 @@
+"""Whether the collections contradict themselves: fields beside the payload, and heads.
+
+The tree is not looked at here, and the files of the server are its own business.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bson import ObjectId
+from pymongo import ASCENDING
+
+from auditlogservice.events import tombstone_id
+from auditlogservice.store.comparing import flaw_of_erasure, flaw_of_record, flaws_of_checkpoint
+from auditlogservice.store.mongodb.documents import erasure_of, record_of
+from auditlogservice.store.mongodb.schema import BY_SEQUENCE, CHECKPOINTS, EVENTS, LOGS
+from auditlogservice.store.port import MAX_CONTRADICTIONS, Published
+from auditlogservice.terms import terms_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from pymongo.asynchronous.database import AsyncDatabase
+
+    from auditlogservice.store.mongodb.schema import Document
+
+_DAMAGED = (ValueError, TypeError, OverflowError, KeyError, AttributeError)
+
+
+async def contradictions(database: AsyncDatabase[Document]) -> list[str]:
+    found: list[str] = []
+    async for sentence in _all(database):
+        found.append(sentence)
+        if len(found) == MAX_CONTRADICTIONS:
+            break
+    return found
+
+
+async def _all(database: AsyncDatabase[Document]) -> AsyncIterator[str]:
+    tenants = set()
+    async for log in database[LOGS].find({}):
+        tenants.add(log["_id"])
+        async for sentence in _log(database, log):
+            yield sentence
+    for tenant in await database[EVENTS].distinct("t"):
+        if tenant not in tenants:
+            yield f"the log of {tenant} has records and no end"
+    async for kept in database[CHECKPOINTS].find({}):
+        log = await database[LOGS].find_one({"_id": kept["_id"]}) or {}
+        published = Published(int(kept["size"]), bytes(kept["note"]))
+        for flaw in flaws_of_checkpoint(kept["_id"], published, int(log.get("n", 0))):
+            yield flaw
+
+
+async def _log(database: AsyncDatabase[Document], log: Document) -> AsyncIterator[str]:
+    tenant, size, count, newest = log["_id"], log.get("n"), 0, None
+    whole = database[EVENTS].find({"t": tenant}, sort=[("s", ASCENDING)], hint=BY_SEQUENCE)
+    async for document in whole:
+        count += document.get("s") == count
+        newest = document.get("at")
+        try:
+            flaw = await _flaw(database, tenant, document)
+        except _DAMAGED as error:
+            flaw = f"record {document['_id']} cannot be read: {error}"
+        if flaw:
+            yield flaw
+    there = await database[EVENTS].count_documents({"t": tenant})
+    if not count == there == size:
+        yield f"the log of {tenant} should have {size} records, and has {there}"
+    elif newest != log.get("at"):
+        yield f"the log of {tenant} has another last timestamp than its records"
+
+
+async def _flaw(database: AsyncDatabase[Document], tenant: str, document: Document) -> str | None:
+    if "gone" in document:
+        erasure = erasure_of(document)
+        if left := {"p", "salt", "fp", "terms"} & document.keys():
+            return f"record {erasure.id} is erased, and has still: {', '.join(sorted(left))}"
+        name = ObjectId(tombstone_id(tenant, erasure.id))
+        found = await database[EVENTS].find_one({"_id": name, "p": {"$exists": True}})
+        return flaw_of_erasure(erasure, record_of(found) if found else None)
+    record = record_of(document)
+    if sorted(document["terms"]) != sorted(terms_of(record.fields())):
+        return f"record {record.id} is indexed under other terms than its own"
+    return flaw_of_record(record, bytes(document["fp"]))

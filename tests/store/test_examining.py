@@ -1,0 +1,128 @@
+"""What no tree can tell: a store says where it contradicts itself, and never where it does not."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import apsw
+import pytest
+from corpus import made_drafts
+
+from auditlogservice.ledger.eraser import Eraser
+from auditlogservice.store.mongodb import open_mongodb
+from auditlogservice.store.port import Appended, Submission
+from auditlogservice.store.sqlite import open_sqlite
+from strategies import NOON, draft
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pymongo import MongoClient
+
+    from auditlogservice.events import Record
+    from conftest import Store
+
+    Mongo = MongoClient[dict[str, Any]]
+
+TENANT = "acme"
+
+
+async def kept(store: Store, seed: int = 1, number: int = 60) -> list[Record]:
+    submission = Submission(tuple(made_drafts(seed, number, TENANT)))
+    (outcomes,) = await store.events.append([submission])
+    return [outcome.record for outcome in outcomes if isinstance(outcome, Appended)]
+
+
+async def erase(store: Store, record: Record) -> None:
+    eraser = Eraser(
+        store.events,
+        store.ledger,
+        clock=lambda: NOON,
+        entropy=secrets.token_bytes,
+        on_commit=lambda _: None,
+    )
+    await eraser.bury(TENANT, [record], by="bob", reason="asked")
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_store_of_awkward_records_and_erasures_does_not_contradict_itself(
+    store: Store, seed: int
+) -> None:
+    records = await kept(store, seed)
+    await store.events.append([Submission((draft(tenant="other"),))])
+    for record in records[::7]:
+        await erase(store, record)
+    assert await store.ledger.examine() == []
+
+
+async def test_an_empty_store_does_not_contradict_itself(store: Store) -> None:
+    assert await store.ledger.examine() == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("INSERT INTO terms (rowid, words) VALUES (3, '1:more')", "index of terms"),
+        ("INSERT INTO terms (terms) VALUES ('delete-all')", "index of terms"),
+        ("UPDATE tenants SET next_sequence = next_sequence + 1", "should have"),
+        ("UPDATE tenants SET last_timestamp = 7", "last timestamp"),
+        ("UPDATE records SET fingerprint = x'00' WHERE row = 3", "fingerprint"),
+        ("UPDATE records SET erased_by = 'eve' WHERE erased_by IS NOT NULL", "tombstone"),
+        ("UPDATE records SET erased_why = NULL WHERE erased_by IS NOT NULL", "tombstone"),
+        ("DELETE FROM records WHERE row = (SELECT max(row) FROM records)", "tombstone"),
+        ("DROP INDEX records_by_time", "records_by_time is not defined"),
+        ("CREATE TABLE more (a)", "more is not defined"),
+        ("INSERT INTO checkpoints VALUES ('acme', 1, x'00')", "checkpoint of acme is none"),
+    ],
+)
+async def test_sqlite_says_where_it_contradicts_itself(
+    tmp_path: Path, statement: str, said: str
+) -> None:
+    path = str(tmp_path / "audit.db")
+    store = await open_sqlite(path)
+    await erase(store, (await kept(store))[5])
+    await store.close()
+    with apsw.Connection(path) as connection:
+        connection.execute(statement)
+    connection.close()
+    store = await open_sqlite(path)
+    try:
+        found = await store.ledger.examine()
+    finally:
+        await store.close()
+    assert any(said in sentence for sentence in found), found
+
+
+CHANGES: list[tuple[Callable[[Any], Any], str]] = [
+    (lambda there: there.events.update_one({"s": 3}, {"$push": {"terms": "more"}}), "other terms"),
+    (lambda there: there.events.update_one({"s": 3}, {"$set": {"terms": []}}), "other terms"),
+    (lambda there: there.events.update_one({"s": 3}, {"$unset": {"fp": ""}}), "cannot be read"),
+    (lambda there: there.events.update_one({"s": 3}, {"$set": {"fp": b"0"}}), "fingerprint"),
+    (lambda there: there.events.update_one({"s": 5}, {"$set": {"gone.by": "eve"}}), "tombstone"),
+    (lambda there: there.events.update_one({"s": 5}, {"$set": {"salt": b"0"}}), "has still: salt"),
+    (lambda there: there.events.delete_one({"s": 60}), "no tombstone"),
+    (lambda there: there.logs.update_one({}, {"$inc": {"n": 1}}), "should have"),
+    (lambda there: there.logs.update_one({}, {"$set": {"at": 7}}), "last timestamp"),
+    (lambda there: there.logs.delete_many({}), "no end"),
+    (
+        lambda there: there.checkpoints.insert_one({"_id": "acme", "size": 1, "note": b"0"}),
+        "checkpoint of acme is none",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), CHANGES)
+async def test_mongodb_says_where_it_contradicts_itself(
+    mongodb_url: str, mongo: Mongo, change: Callable[[Any], Any], said: str
+) -> None:
+    store = await open_mongodb(mongodb_url)
+    try:
+        await erase(store, (await kept(store))[5])
+        name = mongodb_url.rpartition("/")[2].partition("?")[0]
+        change(mongo[name])
+        found = await store.ledger.examine()
+    finally:
+        await store.close()
+    assert any(said in sentence for sentence in found), found
