@@ -52,12 +52,12 @@ def spell(value: object) -> str:
     """A default as a person would write it into the environment."""
     if not isinstance(value, timedelta):
         return str(value)
-    seconds = int(value.total_seconds())
-    unit, size = next(one for one in UNITS if seconds % one[1] == 0)
-    return f"{seconds // size}{unit}"
+    length = value // timedelta(milliseconds=1)
+    unit, size = next(one for one in UNITS if length % one[1] == 0)
+    return f"{length // size}{unit}"
 
 
-UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
 
 
 def settings_rows() -> Iterator[list[str]]:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 
 from auditlogservice.canonical import dump
-from auditlogservice.errors import Conflict, NotFound
-from auditlogservice.notes import VerifierKey
+from auditlogservice.checkpoints import Checkpoint
+from auditlogservice.errors import Conflict, MalformedInput, NotFound, ProofInvalid
+from auditlogservice.notes import Note, VerifierKey
 from auditlogservice.store.port import Document
 from auditlogservice.times import format_utc, parse_rfc3339
 
@@ -46,11 +47,36 @@ class Keyring:
     def __init__(self, documents: DocumentStore, *, clock: Clock) -> None:
         self._documents = documents
         self._clock = clock
+        self._seen: list[SignerKey] = []  # as they were when somebody asked last
 
     async def keys(self) -> list[SignerKey]:
         """Return all keys there ever were, the newest first."""
         found = await self._documents.get(_KIND, _OF_ALL, _NAME)
-        return _read(found.body) if found else []
+        self._seen = _read(found.body) if found else []
+        return self._seen
+
+    async def opened(self, raw: bytes, origin: str) -> Checkpoint:
+        """Return the checkpoint of a note that a key of this log signed, be it retired by now.
+
+        Raises ProofInvalid for any other.
+        """
+        try:
+            note = Note.parse(raw)
+            checkpoint = Checkpoint.parse(note.text)
+        except MalformedInput as error:
+            raise ProofInvalid(f"the last checkpoint is damaged: {error}") from None
+        if checkpoint.origin != origin:
+            raise ProofInvalid(
+                f"the last checkpoint is one of {checkpoint.origin}, and this log is {origin}"
+            )
+        try:
+            note.verified(key.verifier(origin) for key in self._seen)
+        except ProofInvalid:  # there may be a key that has not been seen yet
+            try:
+                note.verified([key.verifier(origin) for key in await self.keys()])
+            except ProofInvalid:
+                raise ProofInvalid("no key of this log has signed the last checkpoint") from None
+        return checkpoint
 
     async def add(self, public: bytes, *, first: bool = False) -> bool:
         """Make a key known; return whether it is. If it is to be the `first`, others win."""

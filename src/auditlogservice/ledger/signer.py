@@ -1,13 +1,14 @@
 """Trees -> signed checkpoints. A checkpoint is a promise for ever, so it is made with care.
 
 A node signs a tree only if it extends the last one that it signed, which it remembers outside of
-the database: whoever puts an older backup in its place, or rewrites it, gets no signature for
-that. The root is computed twice, from independent reads: from the entries of the records that are
-new, behind the edge of the last tree; and from the stored tiles. If the two differ, nothing is
-signed, and the log says why.
+the database, and the last one that any node published: whoever puts an older backup in its place,
+or rewrites it, gets no signature for that. The root is computed twice, from independent reads:
+from the entries of the records that are new, behind the edge of the last tree; and from the stored
+tiles. If the two differ, nothing is signed, and the log says why.
 
 What is signed is remembered first and published then, so no checkpoint is ever in the world that
-its signer has forgotten.
+its signer has forgotten. If another process of the node has remembered something else meanwhile,
+nothing is published, and the work begins again from there.
 """
 
 from __future__ import annotations
@@ -17,14 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from auditlogservice.checkpoints import Checkpoint, open_checkpoint
-from auditlogservice.errors import (
-    AuditLogError,
-    MalformedInput,
-    NotSigned,
-    ProofInvalid,
-    Unavailable,
-)
+from auditlogservice.checkpoints import Checkpoint
+from auditlogservice.errors import NotSigned, ProofInvalid, Unavailable
 from auditlogservice.merkle import EMPTY_ROOT, Edge, leaf_hash, root_plan
 from auditlogservice.notes import Note, SigningKey
 from auditlogservice.store.port import Published
@@ -34,11 +29,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from auditlogservice.ledger.clock import Clock
+    from auditlogservice.ledger.keyring import Keyring
     from auditlogservice.store.port import LedgerStore, Opening
 
 PORTION = 5_000  # entries read at once
-PATIENCE = 5.0  # seconds that a caller waits for a checkpoint that covers its record
+PATIENCE = 5.0  # seconds that a caller waits for a checkpoint
 _LOOK_EVERY = 0.1  # seconds between two looks for what another node signs
+_AT_ONCE = 8  # logs that are signed side by side
+
+# What reading a row may raise that someone has written into the database by hand.
+_UNREADABLE = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
 class Memory(Protocol):
@@ -46,8 +46,11 @@ class Memory(Protocol):
 
     def recall(self, tenant: str) -> bytes | None: ...
 
-    def remember(self, tenant: str, note: bytes, *, size: int) -> None:
-        """Keep the note, durably, unless the one that is there is of a larger tree."""
+    def remember(self, tenant: str, note: bytes) -> bool:
+        """Keep the note, durably, in the place of one of a smaller tree, or of the same one.
+
+        Return whether that was done: whatever else is there was signed meanwhile, and stays.
+        """
         ...
 
 
@@ -73,9 +76,12 @@ class Journal(Protocol):
 class _Log:
     """One tenant's log: what was signed of it last."""
 
-    edge: Edge = field(default_factory=Edge)
-    known: bool = False  # whether the memory was asked
+    edge: Edge | None = None  # None: nothing yet, by this process
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def size(self) -> int | None:
+        return self.edge.size if self.edge else None
 
 
 class Signer:
@@ -91,6 +97,7 @@ class Signer:
         *,
         host: str,
         seeds: Sequence[bytes],
+        keyring: Keyring,
         memory: Memory,
         clock: Clock,
         gauge: SignerGauge,
@@ -100,6 +107,7 @@ class Signer:
         self._store = store
         self._host = host
         self._seeds = tuple(seeds)
+        self._keyring = keyring
         self._memory = memory
         self._clock = clock
         self._gauge = gauge
@@ -122,10 +130,14 @@ class Signer:
 
     async def run(self) -> None:
         """Sign what is new, every so often, until closed."""
+        clock = asyncio.get_running_loop().time
         while not self._closing.is_set():
+            next_time = clock() + self._every
             await self.sign_all()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), self._every)
+                async with asyncio.timeout_at(next_time):
+                    await self._closing.wait()
+            await asyncio.sleep(0)  # where signing takes longer than that, others have a turn
 
     def close(self) -> None:
         self._closing.set()
@@ -138,24 +150,36 @@ class Signer:
             sizes = await self._store.sizes()
         except Unavailable:  # the store's own trouble, which is told elsewhere
             return
-        for tenant, size in sizes.items():
-            log = self._logs.get(tenant)
-            if log is None or not log.known or log.edge.size != size:
-                try:
-                    await self.sign(tenant)
-                except AuditLogError:  # it is in the journal, or it passes
-                    continue
+        grown = [tenant for tenant, size in sizes.items() if not self._is_signed(tenant, size)]
+        for start in range(0, len(grown), _AT_ONCE):
+            signing = map(self._is_store_there, grown[start : start + _AT_ONCE])
+            if not all(await asyncio.gather(*signing)):
+                return  # the next log would only wait in vain, too
+
+    def _is_signed(self, tenant: str, size: int) -> bool:
+        log = self._logs.get(tenant)
+        return tenant not in self._refusals and log is not None and log.size == size
+
+    async def _is_store_there(self, tenant: str) -> bool:
+        """Sign; return whether the store did its part."""
+        try:
+            await self.sign(tenant)
+        except NotSigned:  # it is in the journal
+            return True
+        except Unavailable:
+            return False
+        return True
 
     # ---- for those who ask --------------------------------------------------------------
 
     async def checkpoint(self, tenant: str) -> Published:
         """Return the newest checkpoint, of the log as it is now if this node signs.
 
-        Raises NotSigned if there is none and none can be made.
+        Raises NotSigned if there is none and none can be made in time.
         """
         if self._seeds:
             with suppress(NotSigned):  # what was signed before stands
-                await self.sign(tenant)
+                await self._sign_in_time(tenant)
         return await self._wait_for(tenant, 0)
 
     async def covering(self, tenant: str, index: int) -> Published:
@@ -164,8 +188,15 @@ class Signer:
         if published is not None and published.size > index:
             return published
         if self._seeds:
-            await self.sign(tenant)
+            await self._sign_in_time(tenant)
         return await self._wait_for(tenant, index + 1)
+
+    async def _sign_in_time(self, tenant: str) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.sign(tenant)
+        except TimeoutError:
+            raise NotSigned("signing takes longer than this; it goes on") from None
 
     async def _wait_for(self, tenant: str, size: int) -> Published:
         deadline = asyncio.get_running_loop().time() + PATIENCE
@@ -187,10 +218,14 @@ class Signer:
         log = self._logs.setdefault(tenant, _Log())
         async with log.turn:
             try:
-                await self._sign(tenant, log)
-            except (ProofInvalid, MalformedInput) as error:
+                while not await self._sign(tenant, log):
+                    pass  # another process of this node was quicker; go on from what it signed
+            except ProofInvalid as error:
                 self._refuse(tenant, str(error))
                 raise NotSigned(f"the log is not signed: {error}") from None
+            except OSError as error:
+                self._refuse(tenant, f"the last checkpoint cannot be read or kept: {error}")
+                raise NotSigned("the log is not signed: the node's disk fails") from None
             if self._refusals.pop(tenant, None):
                 self._journal.signs_again(tenant)
                 self._gauge.refused(len(self._refusals))
@@ -201,76 +236,112 @@ class Signer:
         self._refusals[tenant] = why
         self._gauge.refused(len(self._refusals))
 
-    async def _sign(self, tenant: str, log: _Log) -> None:
+    async def _sign(self, tenant: str, log: _Log) -> bool:
+        """Return whether the tree is signed; if not, something else was remembered meanwhile."""
         started = asyncio.get_running_loop().time()
+        # In this order: no tree that was signed is larger than the log is afterwards.
+        published, remembered = await asyncio.gather(
+            self._store.published(tenant), asyncio.to_thread(self._memory.recall, tenant)
+        )
+        promised = await self._promised(tenant, published, remembered)
         size = await self._store.size(tenant)
-        await self._take_up(tenant, log, size)
-        published = await self._store.published(tenant)
-        if published is not None and published.size == size == log.edge.size:
-            return
-        edge, oldest = await self._extended(tenant, log.edge, size)
-        if edge.root != await self._stored_root(tenant, size):
+        before = await self._begun(tenant, log, promised, size)
+        if published is not None and published.size == size == log.size:
+            return True
+        (edge, oldest), stored = await asyncio.gather(
+            self._extended(tenant, before, size, promised), self._stored_root(tenant, size)
+        )
+        if edge.root != stored:
             raise ProofInvalid("the stored tree is not the one that its entries make")
-        note = self._note(tenant, edge)
-        await asyncio.to_thread(self._memory.remember, tenant, note, size=size)
-        await self._store.publish(tenant, Published(size, note))
-        records, log.edge = size - log.edge.size, edge
+        if log.edge is not None or published is None or not self._is_ours(tenant, published, size):
+            published = Published(size, self._note(tenant, edge))
+        if not await asyncio.to_thread(self._memory.remember, tenant, published.note):
+            return False
+        await self._store.publish(tenant, published)
+        log.edge = edge
         lag = max(0.0, (self._clock() - oldest.entry.timestamp).total_seconds()) if oldest else 0.0
         seconds = asyncio.get_running_loop().time() - started
-        self._gauge.signed(records=records, lag=lag, seconds=seconds)
+        self._gauge.signed(records=size - before.size, lag=lag, seconds=seconds)
+        return True
 
-    async def _take_up(self, tenant: str, log: _Log, size: int) -> None:
-        """Go on from the last tree that was signed here, by this process or by another."""
-        last = await self._last(tenant, known=log.known)
-        if last is not None and (not log.known or last.size > log.edge.size):
-            if last.size > size:
-                raise ProofInvalid(
-                    f"the log has {size} records, and a checkpoint for {last.size} was signed: "
-                    "records are missing, or an older backup is in the place of the database"
-                )
-            log.edge = await self._edge(tenant, last)
-        if log.edge.size > size:
-            raise ProofInvalid(f"the log has {size} records, and had {log.edge.size}")
-        log.known = True
+    # ---- what was signed before -----------------------------------------------------------
 
-    async def _last(self, tenant: str, *, known: bool) -> Checkpoint | None:
-        """The last checkpoint in memory; if there is none at all, the one in the store."""
-        note = await asyncio.to_thread(self._memory.recall, tenant)
-        if note is None and not known and (published := await self._store.published(tenant)):
-            note = published.note
-        if note is None:
-            return None
-        key = SigningKey(self.origin(tenant), self._seeds[0]).verifier
-        others = [SigningKey(self.origin(tenant), seed).verifier for seed in self._seeds[1:]]
-        for candidate in (key, *others):
-            try:
-                return open_checkpoint(Note.parse(note), candidate)[0]
-            except ProofInvalid:
-                continue
-        raise ProofInvalid(
-            f"the last checkpoint was not signed by a key of this node as {self.origin(tenant)}"
-        )
+    async def _promised(
+        self, tenant: str, published: Published | None, remembered: bytes | None
+    ) -> list[Checkpoint]:
+        """The checkpoints that the tree must extend, from small to large: everyone's and ours."""
+        notes = {remembered, published.note if published else None}
+        origin = self.origin(tenant)
+        found = [await self._keyring.opened(note, origin) for note in notes if note is not None]
+        return sorted(found, key=lambda one: one.size)
+
+    def _is_ours(self, tenant: str, published: Published, size: int) -> bool:
+        """Whether what is published is of this size, and each key of this node has signed it.
+
+        That is asked once, at the start: if nodes have different keys, each would otherwise
+        sign again what the other one has signed, and so on for ever.
+        """
+        signed = {one.key_id for one in Note.parse(published.note).signatures}
+        ours = {key.verifier.id for key in self._keys(tenant)}
+        return published.size == size and ours <= signed
+
+    async def _begun(
+        self, tenant: str, log: _Log, promised: Sequence[Checkpoint], size: int
+    ) -> Edge:
+        """The edge of the last tree that this process signed or, at its start, of what others did.
+
+        Raises ProofInvalid if the log is shorter than it was.
+        """
+        most = max([log.size or 0, *(one.size for one in promised)])
+        if most > size:
+            # Not how many there are: that grows, and would be told again and again.
+            raise ProofInvalid(
+                f"a checkpoint for {most} records was signed, and the log has fewer: records are "
+                "missing, or an older backup is in the place of the database"
+            )
+        if log.edge is not None:
+            return log.edge
+        edge = Edge()
+        for checkpoint in promised:
+            edge = await self._edge(tenant, checkpoint)
+        return edge
 
     async def _edge(self, tenant: str, last: Checkpoint) -> Edge:
         """The edge of a tree that was signed, from the tiles, which must still make its root."""
         cover = tuple((subtree,) for subtree in root_plan(last.size)[0])
         tiles = await self._store.tiles(tenant, tiles_of(cover))
         edge = Edge(last.size, hashes_of(cover, tiles))
-        if edge.root != last.root:
-            raise ProofInvalid(f"the tree is another one than was signed at size {last.size}")
+        _check_promised(edge, [last])
         return edge
 
-    async def _extended(self, tenant: str, edge: Edge, size: int) -> tuple[Edge, Opening | None]:
-        """The edge with the entries of the records behind it, and the first of those."""
+    # ---- the tree as it is ----------------------------------------------------------------
+
+    async def _extended(
+        self, tenant: str, edge: Edge, size: int, promised: Sequence[Checkpoint]
+    ) -> tuple[Edge, Opening | None]:
+        """The edge with the entries of the records behind it, and the first of those.
+
+        Where something was signed on the way, the tree must be the same one there.
+        """
         oldest = None
+        _check_promised(edge, promised)
         while edge.size < size:
-            end = min(size, edge.size + PORTION)
-            found = await self._store.openings(tenant, edge.size, end, content=False)
-            if [one.sequence for one in found] != list(range(edge.size, end)):
-                raise ProofInvalid(f"records between {edge.size} and {end} are missing")
+            stops = [one.size for one in promised if one.size > edge.size]
+            end = min([size, edge.size + PORTION, *stops])
+            found = await self._openings(tenant, edge.size, end)
             oldest = oldest or found[0]
             edge = await asyncio.to_thread(_grown, edge, found)
+            _check_promised(edge, promised)
         return edge, oldest
+
+    async def _openings(self, tenant: str, first: int, end: int) -> list[Opening]:
+        try:
+            found = await self._store.openings(tenant, first, end, content=False)
+        except _UNREADABLE:
+            raise ProofInvalid(f"records between {first} and {end} cannot be read") from None
+        if [one.sequence for one in found] != list(range(first, end)):
+            raise ProofInvalid(f"records between {first} and {end} are missing")
+        return found
 
     async def _stored_root(self, tenant: str, size: int) -> bytes:
         if size == 0:
@@ -279,10 +350,11 @@ class Signer:
         return hashes_of(plan, await self._store.tiles(tenant, tiles_of(plan)))[0]
 
     def _note(self, tenant: str, edge: Edge) -> bytes:
-        checkpoint = Checkpoint(self.origin(tenant), edge.size, edge.root)
-        text = checkpoint.text
-        signatures = tuple(SigningKey(checkpoint.origin, seed).sign(text) for seed in self._seeds)
-        return Note(text, signatures).to_bytes()
+        text = Checkpoint(self.origin(tenant), edge.size, edge.root).text
+        return Note(text, tuple(key.sign(text) for key in self._keys(tenant))).to_bytes()
+
+    def _keys(self, tenant: str) -> list[SigningKey]:
+        return [SigningKey(self.origin(tenant), seed) for seed in self._seeds]
 
 
 def origin_of(host: str, tenant: str) -> str:
@@ -292,3 +364,8 @@ def origin_of(host: str, tenant: str) -> str:
 
 def _grown(edge: Edge, openings: Sequence[Opening]) -> Edge:
     return edge.extended(leaf_hash(one.entry.to_bytes()) for one in openings)
+
+
+def _check_promised(edge: Edge, promised: Sequence[Checkpoint]) -> None:
+    if any(one.size == edge.size and one.root != edge.root for one in promised):
+        raise ProofInvalid(f"the tree is another one than was signed at size {edge.size}")

@@ -32,21 +32,33 @@ class CheckpointFiles:
         except FileNotFoundError:
             return None
 
-    def remember(self, tenant: str, note: bytes, *, size: int) -> None:
-        """Keep the note, durably, unless the one that is there is of a larger tree."""
+    def remember(self, tenant: str, note: bytes) -> bool:
+        """Keep the note, durably, in the place of one of a smaller tree, or of the same one.
+
+        Return whether that was done: whatever else is there was signed meanwhile, and stays.
+        """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._locked():
-            there = self.recall(tenant)
-            if there is None or Checkpoint.parse(Note.parse(there).text).size < size:
+            there, new = self.recall(tenant), _checkpoint(note)
+            if there is not None:
+                old = _checkpoint(there)
+                if old != new and old.size >= new.size:
+                    return False
+            if there != note:
                 self._replace(self._path(tenant), note)
+        return True
 
     def _replace(self, path: Path, note: bytes) -> None:
         handle, draft = tempfile.mkstemp(dir=self._folder, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(note)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).replace(path)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(note)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(draft).replace(path)
+        except OSError:
+            Path(draft).unlink(missing_ok=True)
+            raise
         folder = os.open(self._folder, os.O_RDONLY)
         try:
             os.fsync(folder)  # the new name too must survive a loss of power
@@ -62,3 +74,7 @@ class CheckpointFiles:
 
     def _path(self, tenant: str) -> Path:
         return self._folder / f"{tenant}.checkpoint"
+
+
+def _checkpoint(note: bytes) -> Checkpoint:
+    return Checkpoint.parse(Note.parse(note).text)

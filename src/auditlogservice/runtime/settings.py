@@ -20,8 +20,8 @@ from auditlogservice.errors import UnsafeSetup
 
 _ENV_FILE = ".env"
 _TOML_FILE = "auditlogservice.toml"
-_DURATION = re.compile(r"(\d+)(s|m|h|d)")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
+_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def _duration(value: object) -> object:
@@ -75,9 +75,10 @@ class Settings(BaseSettings):
     it. Choose it before the first event: another name is another log."""
 
     checkpoint_every: Annotated[Duration, Field(ge=timedelta(milliseconds=100))] = timedelta(
-        seconds=1
+        milliseconds=250
     )
-    """How often new records are covered by a signed checkpoint."""
+    """How often new records are covered by a signed checkpoint: at most this long, and the time
+    that signing takes, is a record without one."""
 
     witnesses: str = ""
     """Who cosigns checkpoints: `URL VKEY` for each witness, with commas in between; see

@@ -29,16 +29,9 @@ async def signing_seeds(data_dir: Path, keyring: Keyring) -> list[bytes]:
     """
     keys = load_ledger_keys(data_dir)
     known = await keyring.keys()
-    if not keys and not known:
-        key, path = add_ledger_key(data_dir)
-        if await keyring.add(public_of(key), first=True):
-            return [key.private_bytes_raw()]
-        path.unlink()  # another node was first, just now: its key is the one
-        return []
-    if keys and not known:  # this node's log was moved to an empty store, or its store lost
-        for key in keys:
-            await keyring.add(public_of(key))
-        known = await keyring.keys()
+    if not known:
+        await _propose(keys, data_dir, keyring)
+        keys, known = load_ledger_keys(data_dir), await keyring.keys()
     retired = {key.public: key.retired is not None for key in known}
     for key in keys:
         if public_of(key) not in retired:
@@ -49,6 +42,20 @@ async def signing_seeds(data_dir: Path, keyring: Keyring) -> list[bytes]:
             )
     signing = [key for key in keys if not retired[public_of(key)]]
     return [key.private_bytes_raw() for key in reversed(signing)]
+
+
+async def _propose(keys: list[Ed25519PrivateKey], data_dir: Path, keyring: Keyring) -> None:
+    """Give a store without keys those of this node, or a new one, unless another node is first."""
+    if not keys:
+        key, path = add_ledger_key(data_dir)
+        if not await keyring.add(public_of(key), first=True):
+            path.unlink(missing_ok=True)  # the other's key is the one
+        return
+    # This node's log was moved to an empty store, or its store is lost.
+    first, *others = map(public_of, keys)
+    if await keyring.add(first, first=True):
+        for public in others:
+            await keyring.add(public)
 
 
 async def rotate(data_dir: Path, keyring: Keyring) -> Path:

@@ -134,6 +134,18 @@ async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
         await store.close()
 
 
+async def settle_ledger_keys(settings: Settings) -> None:
+    """Agree with other nodes on the first key, or see that this node's files are in order.
+
+    What serves does so by itself; done before, no two processes of this node do it at once.
+    """
+    store = await open_store(settings)
+    try:
+        await signing_seeds(settings.data_dir, Keyring(store.documents, clock=utc_now))
+    finally:
+        await store.close()
+
+
 @asynccontextmanager
 async def open_services(
     settings: Settings, metrics: PrometheusMetrics, clock: Clock
@@ -163,6 +175,7 @@ async def open_services(
             store.ledger,
             host=settings.ledger_host,
             seeds=seeds,
+            keyring=keyring,
             memory=CheckpointFiles(settings.data_dir / "checkpoints"),
             clock=clock,
             gauge=metrics,

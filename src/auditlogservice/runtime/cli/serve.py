@@ -23,7 +23,7 @@ from auditlogservice.runtime.lifespan import KeptStart
 from auditlogservice.runtime.metrics_folder import metrics_folder
 from auditlogservice.runtime.observability import configure_logs, forget_worker
 from auditlogservice.runtime.settings import Settings, load_settings
-from auditlogservice.runtime.wiring import build_app, open_accounts
+from auditlogservice.runtime.wiring import build_app, open_accounts, settle_ledger_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +59,7 @@ def serve(
     if settings.workers == 1:
         _serve_one(settings, listener)
     else:
+        asyncio.run(settle_ledger_keys(settings))
         _serve_many(settings, listener)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -27,6 +28,7 @@ BYTES = "application/octet-stream"
 # A tile that is asked for with its width never changes: whoever has it need not ask again.
 _FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 AS_IT_IS_NOW = {"Cache-Control": "private, no-cache"}
+_AS_ASKED = {**AS_IT_IS_NOW, "Vary": "Accept"}
 _REFUSED = problems(400, 401, 403, 404, 503)
 
 
@@ -72,11 +74,12 @@ async def read_tile(request: Request, tenant: str, path: str, caller: LedgerRead
 async def read_openings(request: Request, tenant: str, number: str, caller: Auditor) -> Response:
     """With its salt, whoever may read a record can check that it is the one that was sealed."""
     require_own(tenant, caller.tenant)
-    if not number.isascii() or not number.isdecimal() or int(number) > MAX_SIZE // WIDTH:
+    if not re.fullmatch("0|[1-9][0-9]{0,18}", number) or int(number) > MAX_SIZE // WIDTH:
         raise NotFound("the log has no such records")
     salts = await services(request).prover.salts(tenant, int(number))
     told = [None if salt is None else base64.b64encode(salt).decode() for salt in salts]
-    return _json({"first": int(number) * WIDTH, "salts": told})
+    content = {"first": int(number) * WIDTH, "salts": told}
+    return Response(orjson.dumps(content), headers=AS_IT_IS_NOW, media_type=JSON)
 
 
 @router.get(
@@ -114,8 +117,9 @@ async def prove_event(request: Request, event_id: str, caller: LedgerReader) -> 
     """That its entry is in the tree of a signed checkpoint. It holds for ever, erased or not."""
     proven = await services(request).prover.prove(caller, event_id)
     if JSON in request.headers.get("accept", ""):
-        return _json(_told(proven, opened=Scope.EVENTS_READ in caller.scopes))
-    return Response(proven.proof.to_bytes(), headers=AS_IT_IS_NOW, media_type=TEXT)
+        told = _told(proven, opened=Scope.EVENTS_READ in caller.scopes)
+        return Response(orjson.dumps(told), headers=_AS_ASKED, media_type=JSON)
+    return Response(proven.proof.to_bytes(), headers=_AS_ASKED, media_type=TEXT)
 
 
 def _told(proven: Proven, *, opened: bool) -> dict[str, Any]:
@@ -138,7 +142,3 @@ def require_own(tenant: str, own: str) -> None:
     """Raise NotFound if this is the log of another tenant than the caller's."""
     if tenant != own:
         raise NotFound("there is no such log")
-
-
-def _json(value: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(value), headers=AS_IT_IS_NOW, media_type=JSON)
