@@ -16,6 +16,7 @@ from auditlogservice.merkle import MAX_SIZE
 from auditlogservice.tiles import WIDTH, parse_entries_path, parse_tile_path
 from auditlogservice.web.authn import Auditor, LedgerReader
 from auditlogservice.web.documents import JSON, answers, media, problems, refer
+from auditlogservice.web.questions import refuse_parameters
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ BYTES = "application/octet-stream"
 _FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 AS_IT_IS_NOW = {"Cache-Control": "private, no-cache"}
 _AS_ASKED = {**AS_IT_IS_NOW, "Vary": "Accept"}
-_REFUSED = problems(400, 401, 403, 404, 503)
+_REFUSED = problems(400, 401, 403, 404, 422, 503)
 
 
 @router.get(
@@ -39,6 +40,7 @@ _REFUSED = problems(400, 401, 403, 404, 503)
 )
 async def read_checkpoint(request: Request, tenant: str, caller: LedgerReader) -> Response:
     """The log's name, how many records it has, and the root over them, signed."""
+    refuse_parameters(request)
     require_own(tenant, caller.tenant)
     published = await services(request).signer.checkpoint(tenant)
     return Response(published.note, headers=AS_IT_IS_NOW, media_type=TEXT)
@@ -54,6 +56,7 @@ async def read_checkpoint(request: Request, tenant: str, caller: LedgerReader) -
 )
 async def read_tile(request: Request, tenant: str, path: str, caller: LedgerReader) -> Response:
     """`<L>/<N>[.p/<W>]` are up to 256 hashes of 32 bytes, `entries/<N>[.p/<W>]` what they hash."""
+    refuse_parameters(request)
     require_own(tenant, caller.tenant)
     prover = services(request).prover
     try:
@@ -73,6 +76,7 @@ async def read_tile(request: Request, tenant: str, path: str, caller: LedgerRead
 )
 async def read_openings(request: Request, tenant: str, number: str, caller: Auditor) -> Response:
     """With its salt, whoever may read a record can check that it is the one that was sealed."""
+    refuse_parameters(request)
     require_own(tenant, caller.tenant)
     if not re.fullmatch("0|[1-9][0-9]{0,18}", number) or int(number) > MAX_SIZE // WIDTH:
         raise NotFound("the log has no such records")
@@ -92,6 +96,7 @@ async def read_openings(request: Request, tenant: str, number: str, caller: Audi
 )
 async def read_keys(request: Request, tenant: str, caller: LedgerReader) -> Response:
     """All that ever signed. Get them over a way that you trust more than this one, once."""
+    refuse_parameters(request)
     require_own(tenant, caller.tenant)
     here = services(request)
     origin = here.signer.origin(tenant)
@@ -115,6 +120,7 @@ async def read_keys(request: Request, tenant: str, caller: LedgerReader) -> Resp
 )
 async def prove_event(request: Request, event_id: str, caller: LedgerReader) -> Response:
     """That its entry is in the tree of a signed checkpoint. It holds for ever, erased or not."""
+    refuse_parameters(request)
     proven = await services(request).prover.prove(caller, event_id)
     if JSON in request.headers.get("accept", ""):
         told = _told(proven, opened=Scope.EVENTS_READ in caller.scopes)
