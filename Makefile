@@ -31,7 +31,8 @@ serve: $(VENV)/.server ## run the service on SQLite (ARGS="--port 9000" for opti
 	@exec $(BIN)/auditlogservice serve $(ARGS)
 
 test: $(VENV)/.dev ## run all tests, those on a real MongoDB too (ARGS="--no-cov tests/…" for some)
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
+	  --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)
 
 test-deep: $(VENV)/.dev ## run the long variants of the tests
 	$(BIN)/python -m pytest -m deep --timeout=3600 $(ARGS)

@@ -85,33 +85,33 @@ def test_null_in_a_required_field_is_refused(field: str) -> None:
 @pytest.mark.parametrize(
     ("change", "pointers"),
     [
-        ({"name": ""}, {"/name"}),
-        ({"event_type": ""}, {"/event_type"}),
-        ({"name": 1, "detail": True}, {"/name", "/detail"}),
-        ({"extra": 1}, {"/extra"}),
-        ({"a/b~": None}, {"/a~1b~0"}),
-        ({"": 1}, {"/"}),
-        ({"str": 1, "Entity": 2}, {"/str", "/Entity"}),
+        ({"name": ""}, ["/name"]),
+        ({"event_type": ""}, ["/event_type"]),
+        ({"name": 1, "detail": True}, ["/name", "/detail"]),
+        ({"extra": 1}, ["/extra"]),
+        ({"a/b~": None}, ["/a~1b~0"]),
+        ({"": 1}, ["/"]),
+        ({"str": 1, "Entity": 2}, ["/str", "/Entity"]),
         ({"_id": "x", "sequence": 1, "timestamp": "x", "user_id": "x"},
-         {"/_id", "/sequence", "/timestamp", "/user_id"}),
-        ({"idempotency_key": "k"}, {"/idempotency_key"}),
-        ({"event_data": []}, {"/event_data"}),
-        ({"event_data": "text"}, {"/event_data"}),
-        ({"occurred_at": 1769860800}, {"/occurred_at"}),
-        ({"actor": "alice"}, {"/actor"}),
-        ({"actor": {"id": 5, "name": []}}, {"/actor/id", "/actor/name"}),
-        ({"targets": {}}, {"/targets"}),
-        ({"targets": [{}, {"type": 1}, "x"]}, {"/targets/1/type", "/targets/2"}),
-        ({"outcome": "Success"}, {"/outcome"}),
-        ({"outcome": ""}, {"/outcome"}),
-        ({"source": {}}, {"/source"}),
-        ({"context": {"ip": 1, "trace_id": {}}}, {"/context/ip", "/context/trace_id"}),
-        ({"on_behalf_of": 5}, {"/on_behalf_of"}),
+         ["/_id", "/sequence", "/timestamp", "/user_id"]),
+        ({"idempotency_key": "k"}, ["/idempotency_key"]),
+        ({"event_data": []}, ["/event_data"]),
+        ({"event_data": "text"}, ["/event_data"]),
+        ({"occurred_at": 1769860800}, ["/occurred_at"]),
+        ({"actor": "alice"}, ["/actor"]),
+        ({"actor": {"id": 5, "name": []}}, ["/actor/id", "/actor/name"]),
+        ({"targets": {}}, ["/targets"]),
+        ({"targets": [{}, {"type": 1}, "x"]}, ["/targets/1/type", "/targets/2"]),
+        ({"outcome": "Success"}, ["/outcome"]),
+        ({"outcome": ""}, ["/outcome"]),
+        ({"source": {}}, ["/source"]),
+        ({"context": {"ip": 1, "trace_id": {}}}, ["/context/ip", "/context/trace_id"]),
+        ({"on_behalf_of": 5}, ["/on_behalf_of"]),
     ],
     ids=str,
 )  # fmt: skip
-def test_each_flaw_is_told_where_it_is(change: dict[str, Json], pointers: set[str]) -> None:
-    assert set(_flaws(told() | change)) == pointers
+def test_each_flaw_is_told_where_it_is(change: dict[str, Json], pointers: list[str]) -> None:
+    assert set(_flaws(told() | change)) == set(pointers)
 
 
 def test_a_flaw_inside_either_form_of_on_behalf_of_is_told() -> None:

@@ -541,7 +541,7 @@ async def test_two_nodes_adding_one_name_keep_one_user(nodes: tuple[Store, Store
         {"scopes": frozenset(Scope)}, {"password_hash": "new"},
         {"password_hash": "new", "scopes": frozenset(), "disabled": False},
     ],
-    ids=str,
+    ids=lambda change: " and ".join(change) or "nothing",
 )  # fmt: skip
 async def test_a_change_of_a_user_changes_what_is_given_and_nothing_else(
     store: Store, change: dict[str, Any]
