@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from auditlogservice.events import Erasure, EventId, Kept, Record, Sequence
-    from auditlogservice.store.port import Burial, EventStore, Held, Outcome, PageQuery, Submission
+    from auditlogservice.store.port import Answer, Burial, EventStore, Held, PageQuery, Submission
 
 Fault: TypeAlias = Literal["lost", "persisted"]
 
@@ -30,15 +30,15 @@ class Faulty:
     faults: Mapping[int, Fault]
     appends: int = field(default=0, init=False)
 
-    async def append(self, submissions: Seq[Submission]) -> list[tuple[Outcome, ...]]:
+    async def append(self, submissions: Seq[Submission]) -> list[Answer]:
         fault = self.faults.get(self.appends)
         self.appends += 1
         if fault == "lost":
             raise StoreUnreachable
-        outcomes = await self.store.append(submissions)
+        answers = await self.store.append(submissions)
         if fault == "persisted":
             raise OutcomeUnknown
-        return outcomes
+        return answers
 
     async def find(self, tenant: str, event_id: EventId) -> Kept | None:
         return await self.store.find(tenant, event_id)

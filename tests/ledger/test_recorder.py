@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence as Seq
 
     from auditlogservice.events import Draft
-    from auditlogservice.store.port import EventStore, Outcome
+    from auditlogservice.store.port import Answer, EventStore, Outcome
 
 ALICE = Principal(user_id="u1", name="alice", tenant="acme", scopes=frozenset(Scope))
 SOON = 5  # seconds: a limit on what should take none
@@ -51,7 +51,7 @@ class FakeStore:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     started: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def append(self, submissions: Seq[Submission]) -> list[tuple[Outcome, ...]]:
+    async def append(self, submissions: Seq[Submission]) -> list[Answer]:
         names = [_name(draft) for each in submissions for draft in each.drafts]
         self.groups.append(len(names))
         self.started.set()
@@ -391,9 +391,9 @@ async def test_a_defect_of_the_store_leaves_the_outcome_unknown_and_the_recorder
 @pytest.mark.parametrize("answered", [0, 1, 3])
 async def test_a_store_that_answers_for_others_leaves_the_outcome_unknown(answered: int) -> None:
     class Confused(FakeStore):
-        async def append(self, submissions: Seq[Submission]) -> list[tuple[Outcome, ...]]:
-            outcomes = await super().append(submissions)
-            return (outcomes * 2)[:answered] if len(submissions) == 2 else outcomes
+        async def append(self, submissions: Seq[Submission]) -> list[Answer]:
+            answers = await super().append(submissions)
+            return (answers * 2)[:answered] if len(submissions) == 2 else answers
 
     store, gauge = Confused(), FakeGauge()
     recorder = _recorder(store, gauge=gauge)

@@ -9,6 +9,7 @@ import apsw
 import pytest
 from corpus import made_drafts
 
+from answers import outcomes_of
 from auditlogservice.ledger.eraser import Eraser
 from auditlogservice.store.mongodb import open_mongodb
 from auditlogservice.store.port import Appended, Submission
@@ -31,7 +32,7 @@ TENANT = "acme"
 
 async def kept(store: Store, seed: int = 1, number: int = 60) -> list[Record]:
     submission = Submission(tuple(made_drafts(seed, number, TENANT)))
-    (outcomes,) = await store.events.append([submission])
+    (outcomes,) = outcomes_of(await store.events.append([submission]))
     return [outcome.record for outcome in outcomes if isinstance(outcome, Appended)]
 
 

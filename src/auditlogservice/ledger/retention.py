@@ -16,6 +16,7 @@ import orjson
 
 from auditlogservice import governance
 from auditlogservice.canonical import dump
+from auditlogservice.damage import reading_back
 from auditlogservice.errors import Conflict, Outdated, Unavailable
 from auditlogservice.governance import RetentionRule
 from auditlogservice.ledger.diary import Deed
@@ -63,14 +64,15 @@ def spelled(rules: Sequence[RetentionRule]) -> list[Json]:
 
 
 def _read(document: Document) -> RuleBook:
-    told: dict[str, Any] = orjson.loads(document.body)
-    return RuleBook(
-        rules=tuple(map(RetentionRule.model_validate, told["rules"])),
-        before=tuple(map(RetentionRule.model_validate, told["before"])),
-        version=document.version,
-        changed_by=told["changed_by"],
-        changed_at=parse_rfc3339(told["changed_at"]),
-    )
+    with reading_back():
+        told: dict[str, Any] = orjson.loads(document.body)
+        return RuleBook(
+            rules=tuple(map(RetentionRule.model_validate, told["rules"])),
+            before=tuple(map(RetentionRule.model_validate, told["before"])),
+            version=document.version,
+            changed_by=told["changed_by"],
+            changed_at=parse_rfc3339(told["changed_at"]),
+        )
 
 
 class KnownRules:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
+from auditlogservice.damage import reading_back
 from auditlogservice.errors import Unavailable
 from auditlogservice.events import Sequence
 from auditlogservice.filters import Compare, Is, Like, Not, all_of, as_moment, is_number
@@ -160,8 +161,9 @@ class Sweeper:
 
 
 def _read_claim(document: Document) -> tuple[str, datetime]:
-    told: dict[str, str] = orjson.loads(document.body)
-    return told["by"], parse_rfc3339(told["until"])
+    with reading_back():
+        told: dict[str, str] = orjson.loads(document.body)
+        return told["by"], parse_rfc3339(told["until"])
 
 
 def candidates(rule: RetentionRule, rules: Iterable[RetentionRule]) -> Filter:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import apsw
 
+from auditlogservice.damage import DAMAGE
 from auditlogservice.errors import (
     OutcomeUnknown,
     QueryTimeout,
@@ -55,7 +56,7 @@ _OTHERS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 _APPLICATION_ID = 0x41554454  # "AUDT": tells our file from any other SQLite database
 
 # Read-only is damage: someone has moved the file away, or its disk was mounted anew.
-_DAMAGE = (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.ReadOnlyError)
+_DISK_DAMAGE = (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.ReadOnlyError)
 _BUSY = (apsw.BusyError, apsw.LockedError, apsw.ProtocolError, apsw.CantOpenError)
 
 # The WAL-reset bug of SQLite before 3.51.3 can lose commits that were reported as durable.
@@ -146,10 +147,8 @@ class Database:
             with _transaction(connection, "IMMEDIATE"):
                 result = work(connection)
                 committing = True
-        except apsw.Error as error:
+        except (apsw.Error, *DAMAGE) as error:
             told = self._told(error)
-            if told is None:
-                raise
             if committing and isinstance(told, StoreBroken):
                 # Not synced, but perhaps written: the next start may find it in the WAL.
                 told = OutcomeUnknown()
@@ -177,9 +176,7 @@ class Database:
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             self._residue = False
         except apsw.Error as error:  # the next write, or the end of a read, tries again
-            # What was written is on disk, so it is not told that this failed.
-            if self._told(error) is None:
-                _log.exception("cannot empty the write-ahead log")
+            self._told(error)  # to nobody but the log: what was written is on disk
         finally:
             connection.set_busy_timeout(_BUSY_MS)
 
@@ -218,11 +215,8 @@ class Database:
             return work(connection)
         except apsw.InterruptError:
             raise QueryTimeout from None
-        except apsw.Error as error:
-            told = self._told(error)
-            if told is None:
-                raise
-            raise told from error
+        except (apsw.Error, *DAMAGE) as error:
+            raise self._told(error) from error
         finally:
             connection.set_progress_handler(None)
             if readers is not None:
@@ -230,14 +224,21 @@ class Database:
                 if self._residue:
                     self._writer.submit(self._wipe_wal)
 
-    def _told(self, error: apsw.Error) -> Unavailable | None:
-        """SQLite's error in our words; damage latches. None if it is a defect of this program."""
+    def _told(self, error: Exception) -> Unavailable:
+        """The error in our words. Damage of the disk or of the file latches.
+
+        All else is a row that holds what was never put in, or a defect of this program. It may
+        concern one tenant only, so it does not latch, and the log has the whole story.
+        """
         if _is_full(error):
             return StorageFull()
-        if isinstance(error, _DAMAGE):
+        if isinstance(error, _BUSY):
+            return StoreUnreachable()
+        if isinstance(error, _DISK_DAMAGE):
             self._broken = True
-            return StoreBroken()
-        return StoreUnreachable() if isinstance(error, _BUSY) else None
+        else:
+            _log.error("what the database gives is not as it was put in", exc_info=error)
+        return StoreBroken()
 
     async def close(self) -> None:
         """Wait for what runs, then close. The last connection folds the WAL into the file."""
