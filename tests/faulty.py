@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from auditlogservice.errors import OutcomeUnknown, StoreUnreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from collections.abc import Sequence as Seq
     from datetime import datetime
 
@@ -52,8 +52,10 @@ class Faulty:
     async def places(self, tenant: str, moments: Seq[datetime]) -> list[Sequence]:
         return await self.store.places(tenant, moments)
 
-    async def erase(self, tenant: str, burials: Seq[Burial]) -> list[Erasure | Held | None]:
-        return await self.store.erase(tenant, burials)
+    async def erase(
+        self, tenant: str, burials: Seq[Burial], *, passed: Collection[str] = ()
+    ) -> list[Erasure | Held | None]:
+        return await self.store.erase(tenant, burials, passed=passed)
 
     async def ping(self) -> None:
         await self.store.ping()

@@ -17,7 +17,7 @@ import orjson
 from auditlogservice import governance
 from auditlogservice.canonical import dump
 from auditlogservice.damage import reading_back
-from auditlogservice.errors import Conflict, Outdated, Unavailable
+from auditlogservice.errors import Conflict, Outdated, StoreBroken, Unavailable
 from auditlogservice.governance import RetentionRule
 from auditlogservice.ledger.diary import Deed
 from auditlogservice.store.port import Document
@@ -81,6 +81,7 @@ class KnownRules:
     def __init__(self, documents: DocumentStore) -> None:
         self._documents = documents
         self._books: dict[str, RuleBook] = {}
+        self._tenants: set[str] = set()
         self._closed = asyncio.Event()
 
     def kept_for(self, tenant: str, event_type: str) -> timedelta | None:
@@ -89,7 +90,8 @@ class KnownRules:
         return _kept_for(book, event_type) if book else None
 
     def tenants(self) -> list[str]:
-        return sorted(self._books)
+        """Return who has rules, also such as cannot be read."""
+        return sorted(self._tenants)
 
     async def refresh(self) -> None:
         for document in await self._documents.all("retention"):
@@ -97,10 +99,13 @@ class KnownRules:
                 self.learn(document)
 
     def learn(self, document: Document) -> None:
+        self._tenants.add(document.tenant)
         known = self._books.get(document.tenant)
         # A book that is the same stays the same object, by which answers are remembered.
         if known is None or known.version < document.version:
-            self._books[document.tenant] = _read(document)
+            # One that cannot be read is told by who erases by it; records come in all the same.
+            with suppress(StoreBroken):
+                self._books[document.tenant] = _read(document)
 
     def close(self) -> None:
         self._closed.set()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from collections.abc import Sequence as Seq
     from datetime import datetime
 
@@ -162,8 +162,13 @@ class EventStore(Protocol):
         """
         ...
 
-    async def erase(self, tenant: str, burials: Seq[Burial]) -> list[Erasure | Held | None]:
+    async def erase(
+        self, tenant: str, burials: Seq[Burial], *, passed: Collection[str] = ()
+    ) -> list[Erasure | Held | None]:
         """Erase records and append their tombstones, in one transaction; say what became of each.
+
+        The caller has found that no hold whose id is in `passed` covers any of these records. A
+        hold never changes, so the transaction, in which others wait, looks at the rest alone.
 
         What is destroyed MUST be the payload, the salt, the fingerprint and the terms: all from
         which the content could be told or guessed. What stays is the id, the sequence, the entry,

@@ -62,7 +62,7 @@ from auditlogservice.store.mongodb.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from pymongo.asynchronous.client_session import AsyncClientSession
     from pymongo.asynchronous.database import AsyncDatabase
@@ -148,7 +148,7 @@ class Appender:
         return await self._in_turn(log, write)
 
     async def erase(
-        self, log: TenantLog, burials: Sequence[Burial]
+        self, log: TenantLog, burials: Sequence[Burial], passed: Collection[str]
     ) -> list[Erasure | Held | None]:
         """Erase, and append the tombstones; raise as the port says."""
 
@@ -161,6 +161,7 @@ class Appender:
                 async for found in self._documents.find(
                     {"kind": "hold", "tenant": log.tenant}, sort=BY_ID, session=session
                 )
+                if found["id"] not in passed
             ]
             there = await self._known(session, log.tenant, [burial.id for burial in burials])
             # In a thread: many holds take a while to look through, and others want answers.

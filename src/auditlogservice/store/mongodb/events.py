@@ -20,6 +20,7 @@ from auditlogservice.store.mongodb.stalled import StalledTransactions
 from auditlogservice.times import to_micros
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from collections.abc import Sequence as Seq
     from datetime import datetime
 
@@ -70,9 +71,11 @@ class MongoEventStore:
         except Unavailable as error:
             return [error] * len(submissions)
 
-    async def erase(self, tenant: str, burials: Seq[Burial]) -> list[Erasure | Held | None]:
+    async def erase(
+        self, tenant: str, burials: Seq[Burial], *, passed: Collection[str] = ()
+    ) -> list[Erasure | Held | None]:
         log = self._logs.setdefault(tenant, TenantLog(tenant))
-        return await self._appender.erase(log, burials)
+        return await self._appender.erase(log, burials, passed)
 
     # ---- reading --------------------------------------------------------------------
 

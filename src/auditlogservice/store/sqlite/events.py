@@ -24,7 +24,7 @@ from auditlogservice.tiles import growing_tiles
 from auditlogservice.times import from_micros, to_micros
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from collections.abc import Sequence as Seq
     from datetime import datetime
 
@@ -94,9 +94,11 @@ class SqliteEventStore:
 
         return await self._database.read(work)
 
-    async def erase(self, tenant: str, burials: Seq[Burial]) -> list[Erasure | Held | None]:
+    async def erase(
+        self, tenant: str, burials: Seq[Burial], *, passed: Collection[str] = ()
+    ) -> list[Erasure | Held | None]:
         def work(connection: apsw.Connection) -> list[Erasure | Held | None]:
-            holds = holds_of(connection, tenant)
+            holds = holds_of(connection, tenant, passed)
             judged = [_bury(connection, tenant, burial, holds) for burial in burials]
             (answer,) = _append(connection, [burying(burials, judged)])
             if isinstance(answer, Unavailable):
