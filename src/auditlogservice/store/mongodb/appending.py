@@ -179,6 +179,12 @@ class Appender:
             ]
             if destroyed:
                 await self._events.bulk_write(destroyed, session=session)
+            if destroyed and not admission.entries:
+                # The tombstones were there, so the head stays: a hold that is placed now must
+                # collide with this all the same.
+                await self._logs.update_one(
+                    {"_id": log.tenant}, {"$inc": {"holds": 1}}, session=session
+                )
             return _Written(fates, admission.entries, admission.heads[log.tenant])
 
         return await self._in_turn(log, write)

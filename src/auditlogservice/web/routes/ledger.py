@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -72,11 +73,12 @@ async def read_tile(request: Request, tenant: str, path: str, caller: LedgerRead
 async def read_openings(request: Request, tenant: str, number: str, caller: Auditor) -> Response:
     """With its salt, whoever may read a record can check that it is the one that was sealed."""
     require_own(tenant, caller.tenant)
-    if not number.isascii() or not number.isdecimal() or int(number) > MAX_SIZE // WIDTH:
+    bundle = number_of(number, most=MAX_SIZE // WIDTH)
+    if bundle is None:
         raise NotFound("the log has no such records")
-    salts = await services(request).prover.salts(tenant, int(number))
+    salts = await services(request).prover.salts(tenant, bundle)
     told = [None if salt is None else base64.b64encode(salt).decode() for salt in salts]
-    return _json({"first": int(number) * WIDTH, "salts": told})
+    return _json({"first": bundle * WIDTH, "salts": told})
 
 
 @router.get(
@@ -138,6 +140,13 @@ def require_own(tenant: str, own: str) -> None:
     """Raise NotFound if this is the log of another tenant than the caller's."""
     if tenant != own:
         raise NotFound("there is no such log")
+
+
+def number_of(text: str, *, most: int) -> int | None:
+    """Return the number in a path; None if it is none, or larger than `most`."""
+    # Counted first: Python reads no number of some thousand digits.
+    number = int(text) if re.fullmatch("[0-9]{1,19}", text) else None
+    return None if number is None or number > most else number
 
 
 def _json(value: dict[str, Any]) -> Response:
