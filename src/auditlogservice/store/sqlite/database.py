@@ -147,12 +147,16 @@ class Database:
             with _transaction(connection, "IMMEDIATE"):
                 result = work(connection)
                 committing = True
-        except (apsw.Error, *DAMAGE) as error:
+        except apsw.Error as error:
             told = self._told(error)
+            if told is None:
+                raise
             if committing and isinstance(told, StoreBroken):
                 # Not synced, but perhaps written: the next start may find it in the WAL.
                 told = OutcomeUnknown()
             raise told from error
+        except DAMAGE as error:
+            raise _spoiled(error) from error
         if self._residue:
             self._wipe_wal()
         return result
@@ -176,7 +180,9 @@ class Database:
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             self._residue = False
         except apsw.Error as error:  # the next write, or the end of a read, tries again
-            self._told(error)  # to nobody but the log: what was written is on disk
+            # What was written is on disk, so it is not told that this failed.
+            if self._told(error) is None:
+                _log.exception("cannot empty the write-ahead log")
         finally:
             connection.set_busy_timeout(_BUSY_MS)
 
@@ -215,8 +221,13 @@ class Database:
             return work(connection)
         except apsw.InterruptError:
             raise QueryTimeout from None
-        except (apsw.Error, *DAMAGE) as error:
-            raise self._told(error) from error
+        except apsw.Error as error:
+            told = self._told(error)
+            if told is None:
+                raise
+            raise told from error
+        except DAMAGE as error:
+            raise _spoiled(error) from error
         finally:
             connection.set_progress_handler(None)
             if readers is not None:
@@ -224,21 +235,14 @@ class Database:
                 if self._residue:
                     self._writer.submit(self._wipe_wal)
 
-    def _told(self, error: Exception) -> Unavailable:
-        """The error in our words. Damage of the disk or of the file latches.
-
-        All else is a row that holds what was never put in, or a defect of this program. It may
-        concern one tenant only, so it does not latch, and the log has the whole story.
-        """
+    def _told(self, error: apsw.Error) -> Unavailable | None:
+        """SQLite's error in our words; damage latches. None if it is a defect of this program."""
         if _is_full(error):
             return StorageFull()
-        if isinstance(error, _BUSY):
-            return StoreUnreachable()
         if isinstance(error, _DISK_DAMAGE):
             self._broken = True
-        else:
-            _log.error("what the database gives is not as it was put in", exc_info=error)
-        return StoreBroken()
+            return StoreBroken()
+        return StoreUnreachable() if isinstance(error, _BUSY) else None
 
     async def close(self) -> None:
         """Wait for what runs, then close. The last connection folds the WAL into the file."""
@@ -364,6 +368,15 @@ def _refuse_exposed(path: str) -> None:
     """
     if os.name == "posix" and Path(path).stat().st_mode & _OTHERS:
         raise UnsafeSetup(f"others may read {path}; run: chmod 600 {path}")
+
+
+def _spoiled(error: Exception) -> StoreBroken:
+    """Return what a row is told as that holds what was never put in.
+
+    It may concern one tenant only, so writing goes on; the log has the whole story.
+    """
+    _log.error("what the database gives is not as it was put in", exc_info=error)
+    return StoreBroken()
 
 
 def _is_full(error: Exception) -> bool:
