@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from auditlogservice.errors import OutcomeUnknown, StoreUnreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from collections.abc import Sequence as Seq
     from datetime import datetime
 
     from auditlogservice.events import Erasure, EventId, Kept, Record, Sequence
-    from auditlogservice.store.port import Burial, EventStore, Held, Outcome, PageQuery, Submission
+    from auditlogservice.store.port import Answer, Burial, EventStore, Held, PageQuery, Submission
 
 Fault: TypeAlias = Literal["lost", "persisted"]
 
@@ -30,15 +30,15 @@ class Faulty:
     faults: Mapping[int, Fault]
     appends: int = field(default=0, init=False)
 
-    async def append(self, submissions: Seq[Submission]) -> list[tuple[Outcome, ...]]:
+    async def append(self, submissions: Seq[Submission]) -> list[Answer]:
         fault = self.faults.get(self.appends)
         self.appends += 1
         if fault == "lost":
             raise StoreUnreachable
-        outcomes = await self.store.append(submissions)
+        answers = await self.store.append(submissions)
         if fault == "persisted":
             raise OutcomeUnknown
-        return outcomes
+        return answers
 
     async def find(self, tenant: str, event_id: EventId) -> Kept | None:
         return await self.store.find(tenant, event_id)
@@ -52,8 +52,10 @@ class Faulty:
     async def places(self, tenant: str, moments: Seq[datetime]) -> list[Sequence]:
         return await self.store.places(tenant, moments)
 
-    async def erase(self, tenant: str, burials: Seq[Burial]) -> list[Erasure | Held | None]:
-        return await self.store.erase(tenant, burials)
+    async def erase(
+        self, tenant: str, burials: Seq[Burial], *, passed: Collection[str] = ()
+    ) -> list[Erasure | Held | None]:
+        return await self.store.erase(tenant, burials, passed=passed)
 
     async def ping(self) -> None:
         await self.store.ping()

@@ -3,6 +3,7 @@
 The vocabulary: pure values and functions, no I/O, no clock, no randomness.
 
 - `errors`: every failure raised on purpose, as one tree.
+- `damage`: what a store gives back that was never put in, as a failure of ours.
 - `canonical`: JSON strict in, one spelling out (RFC 8785).
 - `times`: moments as text (RFC 3339).
 - `validation`: values against models, with a pointer for each flaw.

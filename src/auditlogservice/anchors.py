@@ -16,6 +16,7 @@ import orjson
 
 from auditlogservice.canonical import dump
 from auditlogservice.checkpoints import Checkpoint
+from auditlogservice.damage import reading_back
 from auditlogservice.notes import Note
 from auditlogservice.times import format_utc, parse_rfc3339
 
@@ -113,14 +114,15 @@ class Timestamp:
 
 
 def read_timestamp(body: bytes) -> Timestamp:
-    """Return the timestamp that `Timestamp.to_body` wrote."""
-    told: dict[str, Any] = orjson.loads(body)
-    return Timestamp(
-        size=told["size"],
-        time=parse_rfc3339(told["time"]),
-        note=told["note"].encode(),
-        reply=base64.b64decode(told["reply"]),
-    )
+    """Return the timestamp that `Timestamp.to_body` wrote. Raises StoreBroken for others."""
+    with reading_back():
+        told: dict[str, Any] = orjson.loads(body)
+        return Timestamp(
+            size=told["size"],
+            time=parse_rfc3339(told["time"]),
+            note=told["note"].encode(),
+            reply=base64.b64decode(told["reply"]),
+        )
 
 
 _ALL_OF, _DAILY_OF = timedelta(days=1), timedelta(days=365)

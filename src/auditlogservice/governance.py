@@ -16,6 +16,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from auditlogservice.canonical import dump
+from auditlogservice.damage import reading_back
 from auditlogservice.events import Sequence
 from auditlogservice.filters import Is, Like, Not, all_of, matches
 from auditlogservice.language import parse_document, to_document
@@ -65,16 +66,17 @@ class Hold:
 
 
 def read_hold(hold_id: str, body: bytes) -> Hold:
-    """Return the hold that `Hold.to_body` wrote."""
-    told: dict[str, Any] = orjson.loads(body)
-    placed_at = parse_rfc3339(told["placed_at"])
-    return Hold(
-        id=hold_id,
-        where=parse_document(told["where"], now=placed_at),
-        reason=told["reason"],
-        placed_by=told["placed_by"],
-        placed_at=placed_at,
-    )
+    """Return the hold that `Hold.to_body` wrote. Raises StoreBroken for anything else."""
+    with reading_back():
+        told: dict[str, Any] = orjson.loads(body)
+        placed_at = parse_rfc3339(told["placed_at"])
+        return Hold(
+            id=hold_id,
+            where=parse_document(told["where"], now=placed_at),
+            reason=told["reason"],
+            placed_by=told["placed_by"],
+            placed_at=placed_at,
+        )
 
 
 def holds_on(holds: Iterable[Hold], fields: dict[str, Json]) -> tuple[str, ...]:
@@ -169,10 +171,11 @@ class ErasureJob:
 
 
 def read_erasure(job_id: str, body: bytes) -> ErasureJob:
-    """Return the job that `ErasureJob.to_body` wrote."""
-    told: dict[str, Any] = orjson.loads(body)
-    told["asked_at"] = parse_rfc3339(told["asked_at"])
-    told["where"] = parse_document(told["where"], now=told["asked_at"])
-    if told["claimed_until"] is not None:
-        told["claimed_until"] = parse_rfc3339(told["claimed_until"])
-    return ErasureJob(id=job_id, **told)
+    """Return the job that `ErasureJob.to_body` wrote. Raises StoreBroken for anything else."""
+    with reading_back():
+        told: dict[str, Any] = orjson.loads(body)
+        told["asked_at"] = parse_rfc3339(told["asked_at"])
+        told["where"] = parse_document(told["where"], now=told["asked_at"])
+        if told["claimed_until"] is not None:
+            told["claimed_until"] = parse_rfc3339(told["claimed_until"])
+        return ErasureJob(id=job_id, **told)

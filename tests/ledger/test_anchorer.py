@@ -26,13 +26,13 @@ from auditlogservice.ledger.anchorer import Anchorer
 from auditlogservice.ledger.timestamping import Timestamping
 from auditlogservice.ledger.witnessing import Witnessing
 from auditlogservice.notes import Note
+from auditlogservice.store.port import Document, Published
 from witnesses import OTHER_WITNESS, WITNESS, StrictWitness
 
 if TYPE_CHECKING:
     from auditlogservice.anchors import StampAnswer, WitnessAnswer
     from auditlogservice.checkpoints import AddCheckpoint
     from auditlogservice.ledger.witnessing import Witness
-    from auditlogservice.store.port import Published
     from running import Api
 
 OURS = DEFAULT_TENANT
@@ -61,6 +61,9 @@ class Observer:
 
     def disputed(self, witness: str, tenants: int) -> None:
         self.disputes_now[witness] = tenants
+
+    def work_failed(self, work: str, error: Exception) -> None:
+        self.told.append((type(error).__name__, work, ""))
 
 
 @pytest.fixture
@@ -200,6 +203,20 @@ async def test_a_witness_that_is_gone_is_asked_once_a_round_however_many_logs_th
         await grow(memory_api, tenant=tenant)
     await witnessing(memory_api, observer, over_wire(gone)).go()
     assert gone.statuses == [503]
+
+
+@pytest.mark.parametrize("note", [b"", b"\xff", b"no checkpoint\n\n\xe2\x80\x94 a AAAAAAAA\n"])
+async def test_a_checkpoint_that_rotted_takes_nothing_from_another_log(
+    memory_api: Api, observer: Observer, witness: StrictWitness, note: bytes
+) -> None:
+    await trust(memory_api, witness, "a", "b")
+    for tenant in ("a", "b"):
+        await grow(memory_api, tenant=tenant)
+    await memory_api.services.signer._store.publish("a", Published(9, note))
+    await witnessing(memory_api, observer, over_wire(witness)).go()
+    assert await witnessed_size(memory_api, "b") == 1
+    assert await witnessed_size(memory_api, "a") == 0
+    assert observer.told == [("fails", witness.key.name, "a")]
 
 
 async def test_a_witness_that_does_not_know_one_log_cosigns_the_others(
@@ -433,6 +450,19 @@ async def test_an_authority_that_is_gone_is_asked_once_a_round_however_many_logs
     assert len(authority.asked) == 1
 
 
+async def test_timestamps_that_rotted_take_nothing_from_another_log(
+    memory_api: Api, observer: Observer
+) -> None:
+    authority = Clockmaker(memory_api)
+    for tenant in ("a", "b"):
+        await grow(memory_api, tenant=tenant)
+    rotten = Document(kind="timestamp", tenant="a", id="0", body=b"[]")
+    await memory_api.services.anchors._documents.put(rotten)
+    await timestamping(memory_api, observer, authority).go()
+    assert len(await memory_api.services.anchors.timestamps("b")) == 1
+    assert observer.told == [("fails", authority.name, "a")]
+
+
 # ---- rounds -----------------------------------------------------------------------------
 
 
@@ -451,9 +481,26 @@ class Counting:
             await asyncio.sleep(3_600)
 
 
-async def test_a_round_that_hangs_holds_up_neither_the_others_nor_the_end() -> None:
+async def test_a_round_that_fails_is_told_and_done_again(observer: Observer) -> None:
+    class Failing(Counting):
+        async def go(self) -> None:
+            await super().go()
+            raise ZeroDivisionError
+
+    failing = Failing()
+    anchorer = Anchorer([failing], gauge=observer)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        tasks.create_task(anchorer.run())
+        await failing.thrice.wait()
+        anchorer.close()
+    assert observer.told[:2] == [("ZeroDivisionError", "anchors", "")] * 2
+
+
+async def test_a_round_that_hangs_holds_up_neither_the_others_nor_the_end(
+    observer: Observer,
+) -> None:
     hanging, going = Counting(hangs=True), Counting()
-    anchorer = Anchorer([hanging, going])
+    anchorer = Anchorer([hanging, going], gauge=observer)
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         tasks.create_task(anchorer.run())
         await going.thrice.wait()
@@ -461,7 +508,9 @@ async def test_a_round_that_hangs_holds_up_neither_the_others_nor_the_end() -> N
     assert hanging.gone == 1
 
 
-async def test_a_round_that_does_not_notice_that_it_is_cancelled_is_the_last() -> None:
+async def test_a_round_that_does_not_notice_that_it_is_cancelled_is_the_last(
+    observer: Observer,
+) -> None:
     """As in a library that catches it, or in `wait_for` of Python 3.11 at a bad moment."""
 
     class Deaf(Counting):
@@ -473,7 +522,7 @@ async def test_a_round_that_does_not_notice_that_it_is_cancelled_is_the_last() -
                     await asyncio.sleep(3_600)
 
     deaf = Deaf()
-    anchorer = Anchorer([deaf])
+    anchorer = Anchorer([deaf], gauge=observer)
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         tasks.create_task(anchorer.run())
         await deaf.thrice.wait()

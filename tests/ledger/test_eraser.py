@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from answers import outcomes_of
 from auditlogservice.access import Principal, Scope
 from auditlogservice.errors import EventErased, EventHeld, EventNotFound, OwnRecordKept
 from auditlogservice.events import Record, tombstone_id
@@ -50,7 +51,7 @@ def eraser(store: SqliteStore) -> Eraser:
 
 @pytest.fixture
 async def record(store: SqliteStore) -> Record:
-    ((outcome,),) = await store.events.append([Submission((draft(),))])
+    ((outcome,),) = outcomes_of(await store.events.append([Submission((draft(),))]))
     assert isinstance(outcome, Appended)
     return outcome.record
 
@@ -111,7 +112,7 @@ async def test_what_the_service_itself_put_on_record_is_not_erased(
 ) -> None:
     placed = told("Hold placed", event_type="audit.hold.placed")
     drafts = (draft(placed, user=SERVICE_USER), draft(placed))
-    ((own, forged),) = await store.events.append([Submission(drafts)])
+    ((own, forged),) = outcomes_of(await store.events.append([Submission(drafts)]))
     assert isinstance(own, Appended)
     assert isinstance(forged, Appended)
     with pytest.raises(OwnRecordKept):

@@ -19,6 +19,7 @@ from auditlogservice.errors import (
     OutcomeUnknown,
     Overloaded,
     StorageFull,
+    StoreBroken,
     StoreUnreachable,
     Unavailable,
 )
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence as Seq
 
     from auditlogservice.events import Draft
-    from auditlogservice.store.port import EventStore, Outcome
+    from auditlogservice.store.port import Answer, EventStore, Outcome
 
 ALICE = Principal(user_id="u1", name="alice", tenant="acme", scopes=frozenset(Scope))
 SOON = 5  # seconds: a limit on what should take none
@@ -51,7 +52,7 @@ class FakeStore:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     started: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def append(self, submissions: Seq[Submission]) -> list[tuple[Outcome, ...]]:
+    async def append(self, submissions: Seq[Submission]) -> list[Answer]:
         names = [_name(draft) for each in submissions for draft in each.drafts]
         self.groups.append(len(names))
         self.started.set()
@@ -391,9 +392,9 @@ async def test_a_defect_of_the_store_leaves_the_outcome_unknown_and_the_recorder
 @pytest.mark.parametrize("answered", [0, 1, 3])
 async def test_a_store_that_answers_for_others_leaves_the_outcome_unknown(answered: int) -> None:
     class Confused(FakeStore):
-        async def append(self, submissions: Seq[Submission]) -> list[tuple[Outcome, ...]]:
-            outcomes = await super().append(submissions)
-            return (outcomes * 2)[:answered] if len(submissions) == 2 else outcomes
+        async def append(self, submissions: Seq[Submission]) -> list[Answer]:
+            answers = await super().append(submissions)
+            return (answers * 2)[:answered] if len(submissions) == 2 else answers
 
     store, gauge = Confused(), FakeGauge()
     recorder = _recorder(store, gauge=gauge)
@@ -407,6 +408,34 @@ async def test_a_store_that_answers_for_others_leaves_the_outcome_unknown(answer
         assert await _refusal(recorder, _one("after")) is None
     assert [type(error) for error in told_to] == [OutcomeUnknown] * 2
     assert len(gauge.failures) == 1
+
+
+async def test_what_fails_of_one_caller_is_no_other_ones_failure() -> None:
+    class Damaged(FakeStore):
+        async def append(self, submissions: Seq[Submission]) -> list[Answer]:
+            answers = await super().append(submissions)
+            return [
+                StoreBroken() if _name(each.drafts[0]) == "bad" else answer
+                for each, answer in zip(submissions, answers, strict=True)
+            ]
+
+    store, gauge = Damaged(), FakeGauge()
+    recorder = _recorder(store, gauge=gauge)
+    async with _running(recorder) as callers:
+        callers.create_task(recorder.record(_one("first")))
+        await store.started.wait()
+        group = [
+            callers.create_task(_refusal(recorder, _one(name))) for name in ("one", "bad", "two")
+        ]
+        await _settle()
+        store.gate.set()
+        one, bad, two = await asyncio.gather(*group)
+        assert isinstance(await _refusal(recorder, _one("bad")), StoreBroken)
+    assert store.groups == [1, 3, 1]
+    assert (one, two) == (None, None)
+    assert isinstance(bad, StoreBroken)
+    assert gauge.commits == [1, 2]
+    assert [type(error) for error in gauge.failures] == [StoreBroken] * 2
 
 
 # ---- callers who leave ------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from answers import outcomes_of
 from auditlogservice.access import Principal, Scope
 from auditlogservice.errors import BadCursor, EventErased, EventNotFound
 from auditlogservice.filters import (
@@ -66,7 +67,7 @@ async def _keep(
     store: SqliteStore, count: int, tenant: str = "acme", name: str = "n"
 ) -> list[Record]:
     drafts = tuple(draft(told(name), tenant=tenant) for _ in range(count))
-    (outcomes,) = await store.events.append([Submission(drafts)])
+    (outcomes,) = outcomes_of(await store.events.append([Submission(drafts)]))
     return [outcome.record for outcome in outcomes if isinstance(outcome, Appended)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from answers import outcomes_of
 from auditlogservice.events import Record, Sequence
 from auditlogservice.filters import EVERYTHING, Filter, Is, all_of, any_of
 from auditlogservice.store.port import PAGE_BYTES, Appended, Burial, PageQuery, Submission
@@ -28,8 +29,8 @@ def either(path: str, *texts: str) -> Filter:
 
 
 async def append(store: EventStore, *drafts: Draft, atomic: bool = False) -> tuple[Outcome, ...]:
-    """Append the drafts of one request."""
-    (outcomes,) = await store.append([Submission(drafts, atomic=atomic)])
+    """Append the drafts of one request; raise what kept them out."""
+    (outcomes,) = outcomes_of(await store.append([Submission(drafts, atomic=atomic)]))
     return outcomes
 
 

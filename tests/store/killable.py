@@ -146,8 +146,9 @@ async def append(folder: Path) -> None:
     store = await open_sqlite(str(folder / "audit.db"))
     for number in count():
         drafts = [_draft(number + place) for place in range(number % 3 + 1)]
-        for outcomes in await store.events.append([Submission((one,)) for one in drafts]):
-            (outcome,) = outcomes
+        for answer in await store.events.append([Submission((one,)) for one in drafts]):
+            assert isinstance(answer, tuple)
+            (outcome,) = answer
             assert isinstance(outcome, Appended)
             record = outcome.record
             tenant = next(one.tenant for one in drafts if one.id == record.id)

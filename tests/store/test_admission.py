@@ -7,6 +7,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from answers import outcomes_of
 from auditlogservice.events import Erasure, EventId, Record, Sequence
 from auditlogservice.store.admission import Admission, Head, Known, admit, keyed_ids
 from auditlogservice.store.port import Appended, KeyConflict, Replayed, Submission, Withdrawn
@@ -32,7 +33,7 @@ def _gone(event_id: EventId) -> Erasure:
 
 
 def kinds(admission: Admission) -> list[list[type]]:
-    return [[type(outcome) for outcome in group] for group in admission.outcomes]
+    return [[type(outcome) for outcome in group] for group in outcomes_of(admission.answers)]
 
 
 def test_only_keyed_drafts_may_be_known() -> None:
@@ -78,7 +79,7 @@ def test_a_known_key_is_replayed_or_refused_and_takes_no_place() -> None:
     kept = Record(id=sent.id, sequence=Sequence(3), payload=b"{}")
     known = {sent.id: Known(sent.fingerprint, kept)}
     admission = admitted(Submission((sent, draft(OTHER, key="k"), draft())), known=known)
-    assert admission.outcomes[0][:2] == (Replayed(kept), KeyConflict())
+    assert outcomes_of(admission.answers)[0][:2] == (Replayed(kept), KeyConflict())
     assert sequences(admission) == [0]
 
 
@@ -87,7 +88,10 @@ def test_a_key_of_what_was_erased_is_replayed_whatever_event_comes_under_it() ->
     sent = draft(key="k")
     known = {sent.id: Known(None, _gone(sent.id))}
     admission = admitted(Submission((sent, draft(OTHER, key="k"), draft())), known=known)
-    assert admission.outcomes[0][:2] == (Replayed(_gone(sent.id)), Replayed(_gone(sent.id)))
+    assert outcomes_of(admission.answers)[0][:2] == (
+        Replayed(_gone(sent.id)),
+        Replayed(_gone(sent.id)),
+    )
     assert sequences(admission) == [0]
 
 
@@ -95,7 +99,7 @@ def test_a_key_of_what_was_erased_withdraws_the_rest_of_an_atomic_submission() -
     sent = draft(key="k")
     known = {sent.id: Known(None, _gone(sent.id))}
     admission = admitted(Submission((draft(), sent), atomic=True), known=known)
-    assert admission.outcomes == [(Withdrawn(), Replayed(_gone(sent.id)))]
+    assert admission.answers == [(Withdrawn(), Replayed(_gone(sent.id)))]
     assert admission.entries == []
 
 
@@ -180,7 +184,7 @@ def test_whatever_is_sent_every_draft_has_an_outcome_that_is_true(
 ) -> None:
     admission = admitted(*submissions)
     kept = {entry.record.id: entry for entry in admission.entries}
-    for submission, outcomes in zip(submissions, admission.outcomes, strict=True):
+    for submission, outcomes in zip(submissions, outcomes_of(admission.answers), strict=True):
         for sent, outcome in zip(submission.drafts, outcomes, strict=True):
             match outcome:
                 case Appended(record):

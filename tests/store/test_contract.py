@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 from asking import append, either, erase, keep, page, where, whole_log
 
+from answers import outcomes_of
 from auditlogservice.access import Scope, User
 from auditlogservice.errors import QueryTimeout, UserExists, UserNotFound
 from auditlogservice.events import Erasure, EventId, Record
@@ -71,7 +72,7 @@ async def test_submissions_of_one_call_are_answered_in_the_order_given(store: St
         Submission((draft(tenant="other"),)),
         Submission((draft(tenant="acme"),)),
     ]
-    outcomes = await store.events.append(submissions)
+    outcomes = outcomes_of(await store.events.append(submissions))
     assert _sequences(outcomes) == [[0, 1], [], [0], [2]]
 
 
@@ -156,13 +157,13 @@ async def test_another_event_under_the_same_key_is_a_conflict(store: Store) -> N
 
 
 async def test_a_key_counts_within_one_call_too(store: Store) -> None:
-    outcomes = await store.events.append(
+    answers = await store.events.append(
         [
             Submission((draft(key="k"), draft(key="k"))),
             Submission((draft(key="k"), draft(told("another"), key="k"))),
         ]
     )
-    kinds = [[type(outcome) for outcome in group] for group in outcomes]
+    kinds = [[type(outcome) for outcome in group] for group in outcomes_of(answers)]
     assert kinds == [[Appended, Replayed], [Replayed, KeyConflict]]
     assert len(await whole_log(store.events)) == 1
 
@@ -248,13 +249,13 @@ async def test_a_conflict_leaves_the_rest_of_an_ordinary_submission(store: Store
 
 async def test_a_withdrawn_submission_leaves_no_hole_for_the_next(store: Store) -> None:
     await keep(store.events, draft(key="taken"))
-    outcomes = await store.events.append(
+    answers = await store.events.append(
         [
             Submission((draft(), draft(told("another"), key="taken")), atomic=True),
             Submission((draft(),)),
         ]
     )
-    assert _sequences(outcomes) == [[], [1]]
+    assert _sequences(outcomes_of(answers)) == [[], [1]]
     assert len(await whole_log(store.events)) == 2
 
 

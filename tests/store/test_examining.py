@@ -9,10 +9,11 @@ import apsw
 import pytest
 from corpus import made_drafts
 
+from answers import outcomes_of
 from auditlogservice.ledger.eraser import Eraser
 from auditlogservice.store.mongodb import open_mongodb
 from auditlogservice.store.port import Appended, Submission
-from auditlogservice.store.sqlite import open_sqlite
+from auditlogservice.store.sqlite import database, open_sqlite
 from strategies import NOON, draft
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ TENANT = "acme"
 
 async def kept(store: Store, seed: int = 1, number: int = 60) -> list[Record]:
     submission = Submission(tuple(made_drafts(seed, number, TENANT)))
-    (outcomes,) = await store.events.append([submission])
+    (outcomes,) = outcomes_of(await store.events.append([submission]))
     return [outcome.record for outcome in outcomes if isinstance(outcome, Appended)]
 
 
@@ -126,3 +127,15 @@ async def test_mongodb_says_where_it_contradicts_itself(
     finally:
         await store.close()
     assert any(said in sentence for sentence in found), found
+
+
+async def test_to_examine_a_large_file_takes_as_long_as_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes long is not damaged: no time limit of other reads breaks it off."""
+    store = await open_sqlite(str(tmp_path / "audit.db"))
+    await kept(store)
+    monkeypatch.setattr(database, "_READ_SECONDS", 0.0)
+    monkeypatch.setattr(database, "_STEPS_BETWEEN_LOOKS", 1)
+    assert await store.ledger.examine() == []
+    await store.close()

@@ -294,6 +294,22 @@ async def test_a_record_can_be_erased_when_the_last_hold_is_gone(store: Store) -
     assert isinstance(await erase(store.events, record.id), Erasure)
 
 
+async def test_a_hold_that_the_caller_has_passed_is_not_looked_at_and_any_other_is(
+    store: Store,
+) -> None:
+    """Only the caller has seen what was there; what was placed since, the transaction sees."""
+    one, other = await keep(store.events, draft(), draft())
+    await store.documents.put(hold(hold_id="old"))
+    passed = {"old", "lifted"}
+    (fate,) = await store.events.erase("acme", [burial(one.id)], passed={"lifted"})
+    assert fate == Held(("old",))
+    (fate,) = await store.events.erase("acme", [burial(one.id)], passed=passed)
+    assert isinstance(fate, Erasure)
+    await store.documents.put(hold(hold_id="new"))
+    (fate,) = await store.events.erase("acme", [burial(other.id)], passed=passed)
+    assert fate == Held(("new",))
+
+
 async def test_a_hold_on_a_log_without_records_is_no_obstacle_to_its_first(store: Store) -> None:
     await store.documents.put(hold())
     assert await examined(store) == []

@@ -236,3 +236,12 @@ async def test_an_endless_body_is_cut_off_at_the_limit(memory_api: Api) -> None:
     answer = await memory_api.http.post("/events", content=endless(), headers={**NOTHING, **user})
     assert answer.status_code == 413
     assert sent < 1_000_000
+
+
+@pytest.mark.parametrize("number", ["9" * 20, "9" * 5_000, "²", "-1", "1" + "0" * 4_300])
+@pytest.mark.parametrize("path", ["/ledger/default/openings", "/ledger/default/timestamps"])
+async def test_a_number_that_is_none_or_too_large_is_not_found(
+    memory_api: Api, path: str, number: str
+) -> None:
+    user = await memory_api.add("alice")
+    assert (await memory_api.http.get(f"{path}/{number}", headers=user)).status_code == 404

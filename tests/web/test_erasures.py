@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -119,11 +120,34 @@ async def test_a_preview_of_too_much_says_at_least(
 ) -> None:
     monkeypatch.setattr(erasures, "COUNT_CAP", 10)
     user = await memory_api.add("alice")
-    await fill(memory_api, user, 600)
+    await fill(memory_api, user, 1_200)
     body = {"where": EVERYTHING, "reason": "r", "preview": True}
     found = (await memory_api.http.post("/erasures", json=body, headers=user)).json()
     assert found["matching"]["relation"] == found["held"]["relation"] == "gte"
-    assert 10 <= found["matching"]["value"] < 600
+    assert 10 <= found["matching"]["value"] < 1_200
+
+
+async def test_a_preview_ends_when_its_time_is_up_however_many_holds_there_are(
+    memory_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To look holds through takes a thread, which nobody can stop but itself."""
+    looked = 0
+
+    def slowly(*_: object) -> tuple[str, ...]:
+        nonlocal looked
+        looked += 1
+        sleep(0.01)
+        return ()
+
+    monkeypatch.setattr(erasures, "holds_on", slowly)
+    monkeypatch.setattr(erasures, "SECONDS", 0.2)
+    user = await memory_api.add("alice")
+    await fill(memory_api, user, 500)
+    body = {"where": EVERYTHING, "reason": "r", "preview": True}
+    found = (await memory_api.http.post("/erasures", json=body, headers=user)).json()
+    assert 0 < looked < 500
+    assert found["matching"] == {"value": looked, "relation": "gte"}
+    assert found["held"] == {"value": 0, "relation": "gte"}
 
 
 async def test_nothing_that_is_recorded_later_is_touched(

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from auditlogservice.ledger.sweeper import WorkGauge
+
 
 class Round(Protocol):
     """What is done again and again."""
@@ -25,7 +27,7 @@ class Round(Protocol):
         ...
 
     async def go(self) -> None:
-        """Do it once. MUST NOT raise, and may be cancelled anywhere."""
+        """Do it once. May be cancelled anywhere."""
         ...
 
 
@@ -82,8 +84,9 @@ class Troubles:
 class Anchorer:
     """Runs rounds until it is closed."""
 
-    def __init__(self, rounds: Sequence[Round]) -> None:
+    def __init__(self, rounds: Sequence[Round], *, gauge: WorkGauge) -> None:
         self._rounds = tuple(rounds)
+        self._gauge = gauge
         self._closing = asyncio.Event()
 
     async def run(self) -> None:
@@ -100,6 +103,9 @@ class Anchorer:
     async def _repeat(self, each: Round) -> None:
         # To be cancelled is not enough: what a round calls may swallow that.
         while not self._closing.is_set():
-            await each.go()
+            try:
+                await each.go()
+            except Exception as error:  # noqa: BLE001 - a defect must not end the service
+                self._gauge.work_failed("anchors", error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), each.every)

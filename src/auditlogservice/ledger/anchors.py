@@ -11,6 +11,7 @@ import orjson
 
 from auditlogservice.anchors import newest, read_timestamp, size_of, superfluous
 from auditlogservice.canonical import dump
+from auditlogservice.damage import reading_back
 from auditlogservice.notes import Note
 from auditlogservice.store.port import Document
 
@@ -78,5 +79,6 @@ def _name(size: int) -> str:
 
 
 def _read_note(body: bytes) -> Note:
-    note: str = orjson.loads(body)["note"]
-    return Note.parse(note.encode())
+    with reading_back():
+        note: str = orjson.loads(body)["note"]
+        return Note.parse(note.encode())

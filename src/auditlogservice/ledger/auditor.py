@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from auditlogservice.auditing.audit import Stretch
 from auditlogservice.auditing.findings import Fault, Finding, Report
 from auditlogservice.auditing.proceeding import audit
+from auditlogservice.damage import DAMAGE
 from auditlogservice.errors import Unavailable
 from auditlogservice.merkle import HASH_BYTES
 from auditlogservice.tiles import WIDTH, Tile
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# What a damaged row makes of a moment or an id is no value of ours.
-_DAMAGED = (Unavailable, ValueError, TypeError, OverflowError, KeyError, AttributeError)
+_DAMAGED = (Unavailable, *DAMAGE)
 
 
 async def check_log(

@@ -1,7 +1,7 @@
 """Erasing what matches in a stretch of a log: in small portions, with room for writers between.
 
-What a legal hold covers is left out, and counted. The store looks at the holds once more, in the
-transaction that erases, so a hold that is placed meanwhile is kept too.
+What a legal hold covers is left out, and counted. In the transaction that erases, the store looks
+at the holds that were placed meanwhile.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from auditlogservice.canonical import Json
     from auditlogservice.events import Record, Sequence
     from auditlogservice.filters import Filter
-    from auditlogservice.governance import Hold
     from auditlogservice.ledger.eraser import Eraser
-    from auditlogservice.store.port import DocumentStore, EventStore
+    from auditlogservice.store.port import Document, DocumentStore, EventStore
 
 # For one question, which is asked up to four times in ever smaller steps: a portion has to be
 # done before the claim on the work is old.
@@ -80,20 +79,27 @@ class Clearing:
 
     async def _bury(self, wish: Wish, found: list[Record]) -> tuple[int, int]:
         documents = await self._documents.all("hold", wish.tenant)
-        holds = [read_hold(each.id, each.body) for each in documents]
         # In a thread: many holds take a while to look through, and others want answers.
-        free, held = await asyncio.to_thread(_sorted_out, wish, found, holds)
+        free, held = await asyncio.to_thread(_sorted_out, wish, found, documents)
         if not free:
             return 0, held
         fates = await self._eraser.bury(
-            wish.tenant, free, by=wish.by, reason=wish.reason, erasure=wish.erasure
+            wish.tenant,
+            free,
+            by=wish.by,
+            reason=wish.reason,
+            erasure=wish.erasure,
+            passed={each.id for each in documents},
         )
         erased = sum(isinstance(fate, Erasure) for fate in fates)
         return erased, held + sum(isinstance(fate, Held) for fate in fates)
 
 
-def _sorted_out(wish: Wish, found: list[Record], holds: list[Hold]) -> tuple[list[Record], int]:
+def _sorted_out(
+    wish: Wish, found: list[Record], documents: list[Document]
+) -> tuple[list[Record], int]:
     """Return what may be erased, and how many records that fit are held."""
+    holds = [read_hold(each.id, each.body) for each in documents]
     fitting = [(record, fields) for record in found if wish.fits(fields := record.fields())]
     free = [record for record, fields in fitting if not holds_on(holds, fields)]
     return free, len(fitting) - len(free)

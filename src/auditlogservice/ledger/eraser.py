@@ -21,7 +21,7 @@ from auditlogservice.store.port import Burial, Held
 from auditlogservice.terms import terms_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from auditlogservice.access import Principal
     from auditlogservice.canonical import Json
@@ -62,6 +62,8 @@ class Eraser:
         if matches(OWN_RECORDS, kept.fields()):
             raise OwnRecordKept
         (fate,) = await self.bury(principal.tenant, [kept], by=principal.name, reason=reason)
+        if fate is None:  # someone has taken it out of the store, just now
+            raise EventNotFound
         if isinstance(fate, Held):
             raise EventHeld(fate.holds)
 
@@ -73,10 +75,12 @@ class Eraser:
         by: str,
         reason: str | None,
         erasure: str | None = None,
+        passed: Collection[str] = (),
     ) -> list[Erasure | Held | None]:
         """Erase up to MAX_BURIALS records that are no tombstones; return what became of each.
 
-        Their tombstones name the `erasure` that they are part of.
+        Their tombstones name the `erasure` that they are part of. What `passed` is, says
+        `EventStore.erase`.
         """
         leaves = await self._leaves(tenant, records)
         told: dict[str, Json] = {"reason": reason}
@@ -97,7 +101,8 @@ class Eraser:
             ]
 
         # In a thread: many tombstones take a while to make, and others want answers.
-        fates = await self._store.erase(tenant, await asyncio.to_thread(burials))
+        made = await asyncio.to_thread(burials)
+        fates = await self._store.erase(tenant, made, passed=passed)
         self._on_commit({tenant})
         return fates
 

@@ -2,7 +2,7 @@
 
 A hold stands from the moment its document is there: whatever is erased later looks at it in the
 same transaction. The record of it follows, before the answer; if a process is killed in between,
-`finish` writes it. Lifting is the other way round: it is on record before the hold is gone.
+the sweeper has it written. Lifting is the other way round: it is on record before the hold goes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Holds:
         )
         await self._documents.put(document)
         try:
-            await self._put_on_record(document)
+            await self.put_on_record(document)
         except Unavailable:  # the hold stands, whatever became of its record
             raise OutcomeUnknown from None
         return hold
@@ -94,13 +94,11 @@ class Holds:
         if gone:
             raise NotFound("no hold has this id")
 
-    async def finish(self) -> None:
-        """Put on record what a process that was killed has placed."""
-        for document in await self._documents.all("hold"):
-            if document.version == _PLACED:
-                await self._put_on_record(document)
+    async def unrecorded(self) -> list[Document]:
+        """Return the holds, of all tenants, that a process which was killed has placed."""
+        return [each for each in await self._documents.all("hold") if each.version == _PLACED]
 
-    async def _put_on_record(self, document: Document) -> None:
+    async def put_on_record(self, document: Document) -> None:
         hold = read_hold(document.id, document.body)
         deed = Deed(
             event_type="audit.hold.placed",

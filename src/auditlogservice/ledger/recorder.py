@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from auditlogservice.entries import SALT_BYTES
-from auditlogservice.errors import AuditLogError, OutcomeUnknown, Overloaded
+from auditlogservice.errors import AuditLogError, OutcomeUnknown, Overloaded, Unavailable
 from auditlogservice.events import Draft, EventId, derive_event_id
 from auditlogservice.ledger.clock import new_id
 from auditlogservice.terms import terms_of
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from auditlogservice.access import Principal
     from auditlogservice.events import Event
     from auditlogservice.ledger.clock import Clock, Entropy
-    from auditlogservice.store.port import EventStore, Outcome, Submission
+    from auditlogservice.store.port import Answer, EventStore, Outcome, Submission
 
 MAX_GROUP_EVENTS = 2_000  # what one transaction may hold, so that a single event waits briefly
 MAX_GROUP_BYTES = 8 * 1024 * 1024
@@ -168,8 +168,8 @@ class Recorder:
         loop = asyncio.get_running_loop()
         start = loop.time()
         try:
-            outcomes = await self._store.append([waiting.submission for waiting in group])
-            answers = list(zip(group, outcomes, strict=True))
+            answers = await self._store.append([waiting.submission for waiting in group])
+            answered = list(zip(group, answers, strict=True))
         except AuditLogError as error:
             self._gauge.failed(error)
             _fail(group, error)
@@ -180,17 +180,27 @@ class Recorder:
             _fail(group, OutcomeUnknown())
             raise
         else:
-            events = sum(waiting.events for waiting in group)
-            self._gauge.committed(events=events, seconds=loop.time() - start)
-            self._on_commit({draft.tenant for each in group for draft in each.submission.drafts})
-            for waiting, outcome in answers:
-                # A caller who hung up has cancelled its future; the record is kept all the same.
-                if not waiting.done.done():
-                    waiting.done.set_result(outcome)
+            self._answer(answered, seconds=loop.time() - start)
         finally:
             self._events -= sum(waiting.events for waiting in group)
             self._bytes -= sum(waiting.bytes for waiting in group)
             self._gauge.queued(self._events)
+
+    def _answer(self, answered: list[tuple[_Waiting, Answer]], *, seconds: float) -> None:
+        """Tell each caller what became of its own. One tenant's failure is nobody else's."""
+        kept: list[_Waiting] = []
+        for waiting, answer in answered:
+            if isinstance(answer, Unavailable):
+                self._gauge.failed(answer)
+                _fail([waiting], answer)
+                continue
+            kept.append(waiting)
+            # A caller who hung up has cancelled its future; the record is kept all the same.
+            if not waiting.done.done():
+                waiting.done.set_result(answer)
+        if kept:
+            self._gauge.committed(events=sum(each.events for each in kept), seconds=seconds)
+            self._on_commit({draft.tenant for each in kept for draft in each.submission.drafts})
 
 
 def _fail(group: Iterable[_Waiting], error: AuditLogError) -> None:

@@ -16,7 +16,8 @@ import orjson
 
 from auditlogservice import governance
 from auditlogservice.canonical import dump
-from auditlogservice.errors import Conflict, Outdated, Unavailable
+from auditlogservice.damage import reading_back
+from auditlogservice.errors import Conflict, Outdated, StoreBroken, Unavailable
 from auditlogservice.governance import RetentionRule
 from auditlogservice.ledger.diary import Deed
 from auditlogservice.store.port import Document
@@ -63,14 +64,15 @@ def spelled(rules: Sequence[RetentionRule]) -> list[Json]:
 
 
 def _read(document: Document) -> RuleBook:
-    told: dict[str, Any] = orjson.loads(document.body)
-    return RuleBook(
-        rules=tuple(map(RetentionRule.model_validate, told["rules"])),
-        before=tuple(map(RetentionRule.model_validate, told["before"])),
-        version=document.version,
-        changed_by=told["changed_by"],
-        changed_at=parse_rfc3339(told["changed_at"]),
-    )
+    with reading_back():
+        told: dict[str, Any] = orjson.loads(document.body)
+        return RuleBook(
+            rules=tuple(map(RetentionRule.model_validate, told["rules"])),
+            before=tuple(map(RetentionRule.model_validate, told["before"])),
+            version=document.version,
+            changed_by=told["changed_by"],
+            changed_at=parse_rfc3339(told["changed_at"]),
+        )
 
 
 class KnownRules:
@@ -79,6 +81,7 @@ class KnownRules:
     def __init__(self, documents: DocumentStore) -> None:
         self._documents = documents
         self._books: dict[str, RuleBook] = {}
+        self._tenants: set[str] = set()
         self._closed = asyncio.Event()
 
     def kept_for(self, tenant: str, event_type: str) -> timedelta | None:
@@ -87,7 +90,8 @@ class KnownRules:
         return _kept_for(book, event_type) if book else None
 
     def tenants(self) -> list[str]:
-        return sorted(self._books)
+        """Return who has rules, also such as cannot be read."""
+        return sorted(self._tenants)
 
     async def refresh(self) -> None:
         for document in await self._documents.all("retention"):
@@ -95,10 +99,13 @@ class KnownRules:
                 self.learn(document)
 
     def learn(self, document: Document) -> None:
+        self._tenants.add(document.tenant)
         known = self._books.get(document.tenant)
         # A book that is the same stays the same object, by which answers are remembered.
         if known is None or known.version < document.version:
-            self._books[document.tenant] = _read(document)
+            # One that cannot be read is told by who erases by it; records come in all the same.
+            with suppress(StoreBroken):
+                self._books[document.tenant] = _read(document)
 
     def close(self) -> None:
         self._closed.set()

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
-from auditlogservice.errors import Unavailable
+from auditlogservice.damage import reading_back
+from auditlogservice.errors import LedgerDamaged, StoreBroken, Unavailable
 from auditlogservice.events import Sequence
 from auditlogservice.filters import Compare, Is, Like, Not, all_of, as_moment, is_number
 from auditlogservice.governance import ANY_TYPE, OWN_RECORDS, SERVICE_USER, rule_for
@@ -23,7 +24,7 @@ from auditlogservice.store.port import Document
 from auditlogservice.times import format_utc, parse_rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Awaitable, Iterable, Iterator
     from datetime import datetime
 
     from auditlogservice.canonical import Json
@@ -46,6 +47,11 @@ class WorkGauge(Protocol):
     """Who wants to know what went wrong in work that nobody waits for."""
 
     def work_failed(self, work: str, error: Exception) -> None: ...
+
+
+def is_worth_telling(error: Exception) -> bool:
+    """Whether it will not pass by itself: damage, or a defect."""
+    return isinstance(error, (StoreBroken, LedgerDamaged)) or not isinstance(error, Unavailable)
 
 
 class Sweeper:
@@ -93,17 +99,31 @@ class Sweeper:
     async def _round(self) -> bool:
         """Sweep all logs; return whether nothing was left to another time."""
         try:
-            await self._holds.finish()
+            placed = await self._holds.unrecorded()
             await self._known.refresh()
-            swept = [await self._sweep(tenant) for tenant in self._known.tenants()]
         except Unavailable:
             return False
+        done = [await self._apart("holds", self._finish(each)) for each in placed]
+        tenants = self._known.tenants()
+        done += [await self._apart("retention", self._sweep(each)) for each in tenants]
+        return all(done)
+
+    async def _apart(self, work: str, of_one_tenant: Awaitable[bool]) -> bool:
+        """Do this, apart from the rest: what is wrong with one log is no other one's trouble."""
+        try:
+            return await of_one_tenant
         except Exception as error:  # noqa: BLE001 - a defect must not end the service
-            self._gauge.work_failed("retention", error)
+            if is_worth_telling(error):
+                self._gauge.work_failed(work, error)
             return False
-        return all(swept)
+
+    async def _finish(self, placed: Document) -> bool:
+        await self._holds.put_on_record(placed)
+        return True
 
     async def _sweep(self, tenant: str) -> bool:
+        if self._closing:
+            return False
         book = await self._retention.book(tenant)
         if not book.rules:
             return True
@@ -160,8 +180,9 @@ class Sweeper:
 
 
 def _read_claim(document: Document) -> tuple[str, datetime]:
-    told: dict[str, str] = orjson.loads(document.body)
-    return told["by"], parse_rfc3339(told["until"])
+    with reading_back():
+        told: dict[str, str] = orjson.loads(document.body)
+        return told["by"], parse_rfc3339(told["until"])
 
 
 def candidates(rule: RetentionRule, rules: Iterable[RetentionRule]) -> Filter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from auditlogservice.anchors import Refused, Stamped, Timestamp, Unreachable
-from auditlogservice.errors import Unavailable
+from auditlogservice.errors import StoreBroken, Unavailable
 from auditlogservice.ledger.anchorer import Troubles
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Timestamping:
     async def go(self) -> None:
         try:
             for tenant, size in (await self._store.sizes()).items():
-                if self._is_due(tenant, size) and not await self._stamp(tenant):
+                if self._is_due(tenant, size) and not await self._stamp_apart(tenant):
                     return
         except Unavailable:  # the store's own trouble, which is told elsewhere
             return
@@ -65,6 +65,14 @@ class Timestamping:
     def _is_due(self, tenant: str, size: int) -> bool:
         last = self._last.get(tenant)
         return last is None or (size > last[0] and self._clock() - last[1] >= self._between)
+
+    async def _stamp_apart(self, tenant: str) -> bool:
+        """Do as `_stamp` does; what is damaged of one log is no other one's trouble."""
+        try:
+            return await self._stamp(tenant)
+        except StoreBroken as error:
+            self._troubles.failed(tenant, str(error))
+            return True
 
     async def _stamp(self, tenant: str) -> bool:
         """Get a timestamp, unless another node has one; return whether the authority answers."""

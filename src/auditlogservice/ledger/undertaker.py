@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from auditlogservice.errors import AuditLogError, Unavailable
+from auditlogservice.errors import AuditLogError, StoreBroken, Unavailable
 from auditlogservice.events import Sequence
 from auditlogservice.filters import Is, all_of
 from auditlogservice.governance import (
@@ -41,7 +41,7 @@ CLAIM = timedelta(seconds=20)  # longer than a portion takes
 
 
 class _Lost(Exception):
-    """Another node goes on with this erasure."""
+    """Another node goes on with this erasure, or the next start does."""
 
 
 @dataclass(slots=True)
@@ -99,25 +99,28 @@ class Undertaker:
         """Work on each erasure for a while; return whether there is more to do at once."""
         is_unfinished = False
         try:
-            for document in await self._documents.all("erasure"):
-                if _job(document).state == "running":
-                    is_unfinished |= await self._work_on(document)
+            documents = await self._documents.all("erasure")
         except Unavailable:
             return False
-        except Exception as error:  # noqa: BLE001 - a defect must not end the service
-            self._gauge.work_failed("erasures", error)
-            return False
+        for document in documents:
+            is_unfinished |= await self._work_on(document)
         return is_unfinished
 
     async def _work_on(self, document: Document) -> bool:
-        """Return whether this erasure wants more work, and ours."""
-        work = _Work(_job(document), document)
-        if self._closing or not self._is_free(work.job):
+        """Return whether this erasure wants more work, and ours. It is no other one's trouble."""
+        try:
+            work = _Work(_job(document), document)
+        except StoreBroken as error:
+            self._gauge.work_failed("erasure", error)
+            return False
+        if self._closing or work.job.state != "running" or not self._is_free(work.job):
             return False
         try:
             return await self._do(work)
-        except (Unavailable, _Lost):
+        except (Unavailable, _Lost) as error:
             self._counted.discard(work.job.id)
+            if isinstance(error, StoreBroken):  # what does not pass by itself
+                self._gauge.work_failed("erasure", error)
         except Exception as error:  # noqa: BLE001 - a defect must not end the service
             self._gauge.work_failed("erasure", error)
             await self._fail(work, error)
@@ -176,6 +179,8 @@ class Undertaker:
         way = Walk(self._store, tenant, tombstones, after=Sequence(job.end - 1))
         found = 0
         while way.place + 1 < end:
+            if self._closing:
+                raise _Lost
             found += len(await way.step(end))
         return found
 

@@ -18,7 +18,8 @@ from auditlogservice.anchors import (
     size_of,
 )
 from auditlogservice.checkpoints import AddCheckpoint
-from auditlogservice.errors import ProofInvalid, Unavailable
+from auditlogservice.damage import reading_back
+from auditlogservice.errors import ProofInvalid, StoreBroken, Unavailable
 from auditlogservice.ledger.anchorer import Troubles
 from auditlogservice.notes import Note
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.clock import Clock
     from auditlogservice.ledger.prover import Prover
     from auditlogservice.notes import Signature, VerifierKey
-    from auditlogservice.store.port import LedgerStore
+    from auditlogservice.store.port import LedgerStore, Published
 
 _ATTEMPTS = 4  # a new witness says where it is; nodes that ask at once may overtake one another
 
@@ -90,8 +91,13 @@ class Witnessing:
         for tenant, size in (await self._store.sizes()).items():
             if any(view.kept.get(tenant) != size for view in self._views):
                 published = await self._store.published(tenant)
-                if published is not None:
-                    notes[tenant] = Note.parse(published.note)
+                if published is None:
+                    continue
+                try:
+                    notes[tenant] = _note_of(published)
+                except StoreBroken as error:
+                    for view in self._views:
+                        view.troubles.failed(tenant, str(error))
         return notes
 
     async def _show(self, view: _View, notes: dict[str, Note]) -> None:
@@ -99,7 +105,7 @@ class Witnessing:
             if view.kept.get(tenant) == size_of(note):
                 continue
             try:
-                answer = await self._cosigned(view, tenant, note)
+                answer = await self._answer(view, tenant, note)
             except Unavailable:
                 return
             match answer:
@@ -115,6 +121,15 @@ class Witnessing:
                 case _:
                     assert_never(answer)
 
+    async def _answer(
+        self, view: _View, tenant: str, note: Note
+    ) -> Cosigned | Disputed | Refused | Unreachable:
+        """Ask; what is damaged of one log is no other one's trouble."""
+        try:
+            return await self._cosigned(view, tenant, note)
+        except StoreBroken as error:
+            return Refused(str(error))
+
     async def _cosigned(
         self, view: _View, tenant: str, note: Note
     ) -> Cosigned | Disputed | Refused | Unreachable:
@@ -126,7 +141,7 @@ class Witnessing:
                 published = await self._store.published(tenant)
                 if published is None or published.size < old:
                     return Disputed(f"it has cosigned {old} records, and the log has fewer")
-                note = Note.parse(published.note)
+                note = _note_of(published)
             try:
                 proof = await self._prover.consistency(tenant, old, size_of(note))
             except ProofInvalid as error:
@@ -144,6 +159,14 @@ class Witnessing:
         cosigned = Note(note.text, (*note.signatures, cosignature))
         await self._anchors.add_witnessed(tenant, view.witness.key, cosigned)
         view.kept[tenant] = size_of(note)
+
+
+def _note_of(published: Published) -> Note:
+    """Return the note of a checkpoint. Raises StoreBroken if the store has none in its place."""
+    with reading_back():
+        note = Note.parse(published.note)
+        size_of(note)
+        return note
 
 
 class _View:

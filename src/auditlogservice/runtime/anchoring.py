@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import httpx2
 
 from auditlogservice.client.timestamping import HttpAuthority
 from auditlogservice.client.witness import HttpWitness, parse_witnesses
 from auditlogservice.errors import MalformedInput, UnsafeSetup
-from auditlogservice.ledger.anchorer import Anchorer
+from auditlogservice.ledger.anchorer import Anchorer, AnchorGauge
+from auditlogservice.ledger.sweeper import WorkGauge
 from auditlogservice.ledger.timestamping import Timestamping
 from auditlogservice.ledger.witnessing import Witnessing
 
@@ -18,12 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from auditlogservice.client.witness import WitnessAddress
-    from auditlogservice.ledger.anchorer import AnchorGauge, AnchorJournal, Round
+    from auditlogservice.ledger.anchorer import AnchorJournal, Round
     from auditlogservice.ledger.anchors import Anchors
     from auditlogservice.ledger.clock import Clock
     from auditlogservice.ledger.prover import Prover
     from auditlogservice.runtime.settings import Settings
     from auditlogservice.store.port import LedgerStore
+
+
+class Gauge(AnchorGauge, WorkGauge, Protocol):
+    """Who wants to know how the anchors do, and what went wrong with asking for them."""
 
 
 @asynccontextmanager
@@ -34,13 +39,13 @@ async def open_anchorer(  # noqa: PLR0913 - what it works with, each by its name
     anchors: Anchors,
     *,
     clock: Clock,
-    gauge: AnchorGauge,
+    gauge: Gauge,
     journal: AnchorJournal,
 ) -> AsyncIterator[Anchorer]:
     """Give what shows the logs to others. Raises UnsafeSetup if a witness is not one."""
     witnesses = _witnesses(settings.witnesses)
     if not witnesses and not settings.timestamp_url:
-        yield Anchorer([])
+        yield Anchorer([], gauge=gauge)
         return
     rounds: list[Round] = []
     async with httpx2.AsyncClient() as http:
@@ -67,7 +72,7 @@ async def open_anchorer(  # noqa: PLR0913 - what it works with, each by its name
                 journal=journal,
             )
             rounds.append(timestamping)
-        yield Anchorer(rounds)
+        yield Anchorer(rounds, gauge=gauge)
 
 
 def _witnesses(text: str) -> tuple[WitnessAddress, ...]:

@@ -184,7 +184,7 @@ async def open_services(
         )
         anchors = Anchors(store.documents)
         prover = Prover(store.events, store.ledger, signer)
-        anchorer = Anchorer([])  # what others sign, their nodes show
+        anchorer = Anchorer([], gauge=metrics)  # what others sign, their nodes show
         if seeds:
             anchorer = await stack.enter_async_context(
                 open_anchorer(

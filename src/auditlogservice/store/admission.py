@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from auditlogservice.events import Draft, EventId, Fingerprint, Kept
     from auditlogservice.governance import Hold
-    from auditlogservice.store.port import Burial, Outcome
+    from auditlogservice.store.port import Answer, Burial, Outcome
     from auditlogservice.tiles import Tile
 
 
@@ -42,12 +42,23 @@ _FIRST = Sequence(0)
 class Head:
     """Where a tenant's log ends: the sequence that comes next, and the last timestamp.
 
-    `growing` has the tiles of its tree that are not full: `tiles.growing_tiles(next)`.
+    `growing` has the tiles of its tree that are not full: `tiles.growing_tiles(next)`. If it
+    `is_overrun`, there are records from `next` on: somebody has set it back.
     """
 
     next: Sequence = _FIRST
     timestamp: datetime | None = None
     growing: Mapping[Tile, bytes] = field(default_factory=dict)
+    is_overrun: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the log can go on from here: it is as the records before left it."""
+        try:
+            extended(self.next, self.growing, ())
+        except ProofInvalid:
+            return False
+        return not self.is_overrun
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +84,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Admission:
-    """The decision: the new records in order, where each log ends then, and every outcome.
+    """The decision: the new records in order, where each log ends then, and every answer.
 
     `tiles` has for each tenant the tiles of its tree that change, whole.
     """
@@ -81,7 +92,7 @@ class Admission:
     heads: dict[str, Head]
     known: dict[EventId, Known]
     entries: list[Entry] = field(default_factory=list)
-    outcomes: list[tuple[Outcome, ...]] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     tiles: dict[str, dict[Tile, bytes]] = field(default_factory=dict)
 
 
@@ -98,11 +109,16 @@ def admit(
 ) -> Admission:
     """Decide about each draft, in order, given what the store has and where its logs end.
 
-    Raises StoreBroken if a tree of the store is not as the records before left it.
+    To a log that is not whole nothing is added; what it has already is told all the same.
     """
     admission = Admission(dict(heads), dict(known))
+    damaged = {tenant for tenant, head in heads.items() if not head.is_whole}
     for submission in submissions:
-        admission.outcomes.append(_admit(submission, admission))
+        is_barred = any(
+            draft.tenant in damaged and draft.id not in admission.known
+            for draft in submission.drafts
+        )
+        admission.answers.append(StoreBroken() if is_barred else _admit(submission, admission))
     _grow(admission, heads)
     return admission
 
@@ -114,10 +130,7 @@ def _grow(admission: Admission, before: Mapping[str, Head]) -> None:
         leaves.setdefault(entry.draft.tenant, []).append(leaf)
     for tenant, hashes in leaves.items():
         head = before.get(tenant, Head())
-        try:
-            changed = extended(head.next, head.growing, hashes)
-        except ProofInvalid as error:
-            raise StoreBroken from error
+        changed = extended(head.next, head.growing, hashes)
         known, end = {**head.growing, **changed}, admission.heads[tenant]
         growing = {tile: known[tile] for tile in growing_tiles(end.next)}
         admission.tiles[tenant] = changed

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from collections.abc import Sequence as Seq
     from datetime import datetime
 
     from auditlogservice.access import Scope, User
     from auditlogservice.entries import LogEntry
+    from auditlogservice.errors import Unavailable
     from auditlogservice.events import Draft, Erasure, EventId, Kept, Record, Sequence
     from auditlogservice.filters import Filter
     from auditlogservice.tiles import Tile
@@ -63,6 +64,8 @@ class Withdrawn:
 
 
 Outcome: TypeAlias = Appended | Replayed | KeyConflict | Withdrawn
+# What becomes of a submission: an outcome for each draft, or what kept all of it out.
+Answer: TypeAlias = "tuple[Outcome, ...] | Unavailable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +110,8 @@ class Held:
 class EventStore(Protocol):
     """Where records are kept."""
 
-    async def append(self, submissions: Seq[Submission]) -> list[tuple[Outcome, ...]]:
-        """Keep what is new; return an outcome for each draft, in the order given.
+    async def append(self, submissions: Seq[Submission]) -> list[Answer]:
+        """Keep what is new; return what became of each submission, in the order given.
 
         When this returns, what was appended MUST be on disk and MUST be visible to every later
         read, in any process. Each tenant's records MUST get the sequences that follow its last
@@ -123,8 +126,11 @@ class EventStore(Protocol):
         A submission MUST be kept whole or not at all if anything fails. If it is atomic, a draft
         that conflicts, or that replays what was erased, withdraws the rest of it.
 
+        A tenant's log that is damaged MUST keep nothing, and MUST be no reason to refuse what is
+        another tenant's: StoreBroken is then the answer to its own submissions.
+
         Raises StorageFull, StoreBroken, StoreUnreachable or Overloaded if nothing was kept;
-        OutcomeUnknown if that cannot be told.
+        OutcomeUnknown if that cannot be told. Each may be the answer to one submission, too.
         """
         ...
 
@@ -156,8 +162,13 @@ class EventStore(Protocol):
         """
         ...
 
-    async def erase(self, tenant: str, burials: Seq[Burial]) -> list[Erasure | Held | None]:
+    async def erase(
+        self, tenant: str, burials: Seq[Burial], *, passed: Collection[str] = ()
+    ) -> list[Erasure | Held | None]:
         """Erase records and append their tombstones, in one transaction; say what became of each.
+
+        The caller has found that no hold whose id is in `passed` covers any of these records. A
+        hold never changes, so the transaction, in which others wait, looks at the rest alone.
 
         What is destroyed MUST be the payload, the salt, the fingerprint and the terms: all from
         which the content could be told or guessed. What stays is the id, the sequence, the entry,

@@ -76,7 +76,7 @@ class MongoAccountStore:
     async def _user(self, asked: dict[str, str]) -> User | None:
         with reading(), Deadline(self._timeout).limit():
             document = await self._users.find_one(asked)
-        return user_of(document) if document else None
+            return user_of(document) if document else None
 
     # ---- what the nodes share ---------------------------------------------------------
 

@@ -21,16 +21,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
-from bson import ObjectId
+from bson import Int64, ObjectId
 from pymongo import UpdateOne
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from auditlogservice.errors import OutcomeUnknown, StoreUnreachable
+from auditlogservice.errors import OutcomeUnknown, StoreUnreachable, Unavailable
 from auditlogservice.events import Erasure
 from auditlogservice.governance import read_hold
 from auditlogservice.store.admission import admit, burying, judge_all, keyed_ids
@@ -46,21 +46,32 @@ from auditlogservice.store.mongodb.documents import (
     is_stored,
     known_of,
 )
-from auditlogservice.store.mongodb.failures import TRANSIENT, is_worth_another_try, not_kept
-from auditlogservice.store.mongodb.schema import BY_ID, DOCUMENTS, EVENTS, LOGS, TILES
+from auditlogservice.store.mongodb.failures import (
+    TRANSIENT,
+    is_worth_another_try,
+    not_kept,
+    undamaged,
+)
+from auditlogservice.store.mongodb.schema import (
+    BY_ID,
+    BY_SEQUENCE,
+    DOCUMENTS,
+    EVENTS,
+    LOGS,
+    TILES,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from pymongo.asynchronous.client_session import AsyncClientSession
     from pymongo.asynchronous.database import AsyncDatabase
 
-    from auditlogservice.errors import Unavailable
     from auditlogservice.events import EventId
     from auditlogservice.store.admission import Admission, Entry, Head, Known
     from auditlogservice.store.mongodb.schema import Document
     from auditlogservice.store.mongodb.stalled import StalledTransactions
-    from auditlogservice.store.port import Burial, Held, Outcome, Submission
+    from auditlogservice.store.port import Answer, Burial, Held, Submission
 
 T = TypeVar("T")
 
@@ -120,26 +131,24 @@ class Appender:
         self._stalled = stalled
         self._timeout = timeout
 
-    async def append(
-        self, log: TenantLog, submissions: Sequence[Submission]
-    ) -> list[tuple[Outcome, ...]]:
+    async def append(self, log: TenantLog, submissions: Sequence[Submission]) -> list[Answer]:
         """Keep what is new, whole or not at all; raise as the port says."""
         keyed = keyed_ids(submissions)
         every = [draft.id for each in submissions for draft in each.drafts]
 
         async def write(
             session: AsyncClientSession, head: Head, attempt: int
-        ) -> _Written[list[tuple[Outcome, ...]]]:
+        ) -> _Written[list[Answer]]:
             # After a failed attempt every id is looked up: whatever became of it, a record that
             # is there is found and not written twice.
             ids = every if attempt else keyed
             admission = await self._admit(session, log.tenant, head, submissions, ids)
-            return _Written(admission.outcomes, admission.entries, admission.heads[log.tenant])
+            return _Written(admission.answers, admission.entries, admission.heads[log.tenant])
 
         return await self._in_turn(log, write)
 
     async def erase(
-        self, log: TenantLog, burials: Sequence[Burial]
+        self, log: TenantLog, burials: Sequence[Burial], passed: Collection[str]
     ) -> list[Erasure | Held | None]:
         """Erase, and append the tombstones; raise as the port says."""
 
@@ -152,12 +161,17 @@ class Appender:
                 async for found in self._documents.find(
                     {"kind": "hold", "tenant": log.tenant}, sort=BY_ID, session=session
                 )
+                if found["id"] not in passed
             ]
             there = await self._known(session, log.tenant, [burial.id for burial in burials])
-            judged = judge_all(burials, there, held)
+            # In a thread: many holds take a while to look through, and others want answers.
+            judged = await asyncio.to_thread(judge_all, burials, there, held)
             fates, tombstones = [fate for fate, _ in judged], burying(burials, judged)
             ids = keyed_ids([tombstones])
             admission = await self._admit(session, log.tenant, head, [tombstones], ids)
+            (answer,) = admission.answers
+            if isinstance(answer, Unavailable):
+                raise answer
             destroyed = [
                 UpdateOne({"_id": ObjectId(fate.id), "t": log.tenant}, erasing(fate))
                 for fate, is_new in judged
@@ -165,6 +179,12 @@ class Appender:
             ]
             if destroyed:
                 await self._events.bulk_write(destroyed, session=session)
+            if destroyed and not admission.entries:
+                # The tombstones were there, so the head stays: a hold that is placed now must
+                # collide with this all the same.
+                await self._logs.update_one(
+                    {"_id": log.tenant}, {"$inc": {"holds": 1}}, session=session
+                )
             return _Written(fates, admission.entries, admission.heads[log.tenant])
 
         return await self._in_turn(log, write)
@@ -177,7 +197,8 @@ class Appender:
         except TimeoutError:
             raise StoreUnreachable from None
         try:
-            return await self._try(log, write, deadline)
+            with undamaged():
+                return await self._try(log, write, deadline)
         finally:
             log.turn.release()
 
@@ -214,7 +235,8 @@ class Appender:
                     await session.abort_transaction()
                 raise _NotKept(not_kept(error), again=is_worth_another_try(error)) from None
             await self._commit(session, written.entries, deadline)
-            log.head = written.head
+            # One that is not whole is read again, so that a log goes on as soon as it is mended.
+            log.head = written.head if written.head.is_whole else None
             return written.answer
 
     async def _admit(
@@ -251,7 +273,15 @@ class Appender:
             raise _NotKept(StoreUnreachable(), again=True)
 
     async def _head(self, session: AsyncClientSession, tenant: str) -> Head:
-        return head_of(await self._logs.find_one({"_id": tenant}, session=session))
+        """Read where the log ends: in `logs`, and whether its records agree."""
+        head = head_of(await self._logs.find_one({"_id": tenant}, session=session))
+        beyond = await self._events.find_one(
+            {"t": tenant, "s": {"$gte": Int64(head.next)}},
+            {"_id": True},
+            hint=BY_SEQUENCE,
+            session=session,
+        )
+        return replace(head, is_overrun=beyond is not None)
 
     async def _known(
         self, session: AsyncClientSession, tenant: str, ids: Sequence[EventId]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bson import ObjectId
 
-from auditlogservice.errors import AuditLogError, OutcomeUnknown
+from auditlogservice.errors import Unavailable
 from auditlogservice.events import Sequence
 from auditlogservice.store.mongodb.appending import Appender, TenantLog
 from auditlogservice.store.mongodb.connection import application
@@ -20,6 +20,7 @@ from auditlogservice.store.mongodb.stalled import StalledTransactions
 from auditlogservice.times import to_micros
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from collections.abc import Sequence as Seq
     from datetime import datetime
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from auditlogservice.events import Erasure, EventId, Kept, Record
     from auditlogservice.store.mongodb.schema import Document
-    from auditlogservice.store.port import Burial, Held, Outcome, PageQuery, Submission
+    from auditlogservice.store.port import Answer, Burial, Held, PageQuery, Submission
 
 
 class MongoEventStore:
@@ -45,12 +46,8 @@ class MongoEventStore:
 
     # ---- writing --------------------------------------------------------------------
 
-    async def append(self, submissions: Seq[Submission]) -> list[tuple[Outcome, ...]]:
-        """Keep the port's promise with one transaction per tenant, tenants side by side.
-
-        If some tenants' transactions were kept and others failed, no error but OutcomeUnknown
-        is true of the whole call. Repeating it is safe: what was kept is replayed.
-        """
+    async def append(self, submissions: Seq[Submission]) -> list[Answer]:
+        """Keep the port's promise with one transaction per tenant, tenants side by side."""
         places: dict[str, list[int]] = {}
         for place, submission in enumerate(submissions):
             if submission.drafts:
@@ -60,26 +57,25 @@ class MongoEventStore:
                 tasks.create_task(self._append_to(tenant, [submissions[place] for place in own]))
                 for tenant, own in places.items()
             ]
-        outcomes: list[tuple[Outcome, ...]] = [()] * len(submissions)
-        results = _all_or_raise([task.result() for task in running])
-        for own, result in zip(places.values(), results, strict=True):
-            for place, outcome in zip(own, result, strict=True):
-                outcomes[place] = outcome
-        return outcomes
+        answers: list[Answer] = [()] * len(submissions)
+        for own, task in zip(places.values(), running, strict=True):
+            for place, answer in zip(own, task.result(), strict=True):
+                answers[place] = answer
+        return answers
 
-    async def _append_to(
-        self, tenant: str, submissions: Seq[Submission]
-    ) -> list[tuple[Outcome, ...]] | AuditLogError:
-        """Return the failure instead of raising it: a raise would cancel the other tenants."""
+    async def _append_to(self, tenant: str, submissions: Seq[Submission]) -> list[Answer]:
+        """Return a failure instead of raising it: a raise would cancel the other tenants."""
         log = self._logs.setdefault(tenant, TenantLog(tenant))
         try:
             return await self._appender.append(log, submissions)
-        except AuditLogError as error:
-            return error
+        except Unavailable as error:
+            return [error] * len(submissions)
 
-    async def erase(self, tenant: str, burials: Seq[Burial]) -> list[Erasure | Held | None]:
+    async def erase(
+        self, tenant: str, burials: Seq[Burial], *, passed: Collection[str] = ()
+    ) -> list[Erasure | Held | None]:
         log = self._logs.setdefault(tenant, TenantLog(tenant))
-        return await self._appender.erase(log, burials)
+        return await self._appender.erase(log, burials, passed)
 
     # ---- reading --------------------------------------------------------------------
 
@@ -88,7 +84,7 @@ class MongoEventStore:
             document = await self._events.find_one(
                 {"_id": ObjectId(event_id), "t": tenant}, WITHOUT_TERMS, hint=BY_ID
             )
-        return kept_of(document) if document else None
+            return kept_of(document) if document else None
 
     async def page(self, query: PageQuery) -> list[Record]:
         seconds = min(query.seconds, self._timeout)
@@ -122,15 +118,3 @@ class MongoEventStore:
             async with log.turn:
                 pass
         await self._database.client.close()
-
-
-def _all_or_raise(
-    results: Seq[list[tuple[Outcome, ...]] | AuditLogError],
-) -> list[list[tuple[Outcome, ...]]]:
-    failures = [result for result in results if isinstance(result, AuditLogError)]
-    if not failures:
-        return [result for result in results if not isinstance(result, AuditLogError)]
-    if len(failures) < len(results):
-        raise OutcomeUnknown
-    # Nothing was kept only if every tenant says so.
-    raise next((one for one in failures if isinstance(one, OutcomeUnknown)), failures[0])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bson import ObjectId
 from pymongo import ASCENDING
 
+from auditlogservice.damage import DAMAGE
 from auditlogservice.events import tombstone_id
 from auditlogservice.store.comparing import flaw_of_erasure, flaw_of_record, flaws_of_checkpoint
 from auditlogservice.store.mongodb.documents import erasure_of, record_of
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
 
     from auditlogservice.store.mongodb.schema import Document
-
-_DAMAGED = (ValueError, TypeError, OverflowError, KeyError, AttributeError)
 
 
 async def contradictions(database: AsyncDatabase[Document]) -> list[str]:
@@ -60,7 +59,7 @@ async def _log(database: AsyncDatabase[Document], log: Document) -> AsyncIterato
         newest = document.get("at")
         try:
             flaw = await _flaw(database, tenant, document)
-        except _DAMAGED as error:
+        except DAMAGE as error:
             flaw = f"record {document['_id']} cannot be read: {error}"
         if flaw:
             yield flaw

@@ -21,11 +21,13 @@ from pymongo.errors import (
     WriteConcernError,
 )
 
+from auditlogservice.damage import DAMAGE
 from auditlogservice.errors import (
     OutcomeUnknown,
     Overloaded,
     QueryTimeout,
     StorageFull,
+    StoreBroken,
     StoreUnreachable,
 )
 
@@ -47,11 +49,22 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Raise StoreUnreachable instead of the driver's error."""
+    """Raise StoreUnreachable instead of the driver's error; what `undamaged` raises."""
     try:
-        yield
+        with undamaged():
+            yield
     except PyMongoError as error:
         raise not_kept(error) from None
+
+
+@contextmanager
+def undamaged() -> Iterator[None]:
+    """Raise StoreBroken if a document holds what was never put in."""
+    try:
+        yield
+    except DAMAGE as error:
+        _log.exception("what MongoDB gives is not as it was put in")
+        raise StoreBroken from error
 
 
 @contextmanager
@@ -66,9 +79,10 @@ def asking() -> Iterator[None]:
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Raise OutcomeUnknown if the write may have been applied, else what `not_kept` says."""
+    """Raise OutcomeUnknown if the write may have been applied, else what `reading` does."""
     try:
-        yield
+        with undamaged():
+            yield
     except PyMongoError as error:
         if isinstance(error, _FATE_UNKNOWN) and not isinstance(error, _NEVER_SENT):
             _tell(error)

@@ -77,7 +77,7 @@ class MongoDocumentStore:
     async def get(self, kind: str, tenant: str, document_id: str) -> Document | None:
         with reading(), Deadline(self._timeout).limit():
             found = await self._documents.find_one({"_id": f"{kind}/{tenant}/{document_id}"})
-        return _document(found) if found else None
+            return _document(found) if found else None
 
     async def all(self, kind: str, tenant: str | None = None) -> list[Document]:
         asked = {"kind": kind} if tenant is None else {"kind": kind, "tenant": tenant}

@@ -42,7 +42,7 @@ class MongoLedgerStore:
     async def size(self, tenant: str) -> int:
         with reading(), Deadline(self._timeout).limit():
             log = await self._logs.find_one({"_id": tenant}, {"n": True})
-        return int(log["n"]) if log else 0
+            return int(log["n"]) if log else 0
 
     async def tiles(self, tenant: str, wanted: Iterable[Tile]) -> dict[Tile, bytes]:
         """Return them from the log's own document, then the full ones.
@@ -80,7 +80,7 @@ class MongoLedgerStore:
     async def published(self, tenant: str) -> Published | None:
         with reading(), Deadline(self._timeout).limit():
             found = await self._checkpoints.find_one({"_id": tenant})
-        return Published(int(found["size"]), bytes(found["note"])) if found else None
+            return Published(int(found["size"]), bytes(found["note"])) if found else None
 
     async def examine(self) -> list[str]:
         with reading():

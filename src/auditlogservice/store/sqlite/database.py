@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import apsw
 
+from auditlogservice.damage import DAMAGE
 from auditlogservice.errors import (
     OutcomeUnknown,
     QueryTimeout,
@@ -55,7 +56,7 @@ _OTHERS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 _APPLICATION_ID = 0x41554454  # "AUDT": tells our file from any other SQLite database
 
 # Read-only is damage: someone has moved the file away, or its disk was mounted anew.
-_DAMAGE = (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.ReadOnlyError)
+_DISK_DAMAGE = (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.ReadOnlyError)
 _BUSY = (apsw.BusyError, apsw.LockedError, apsw.ProtocolError, apsw.CantOpenError)
 
 # The WAL-reset bug of SQLite before 3.51.3 can lose commits that were reported as durable.
@@ -154,6 +155,8 @@ class Database:
                 # Not synced, but perhaps written: the next start may find it in the WAL.
                 told = OutcomeUnknown()
             raise told from error
+        except DAMAGE as error:
+            raise _spoiled(error) from error
         if self._residue:
             self._wipe_wal()
         return result
@@ -223,6 +226,8 @@ class Database:
             if told is None:
                 raise
             raise told from error
+        except DAMAGE as error:
+            raise _spoiled(error) from error
         finally:
             connection.set_progress_handler(None)
             if readers is not None:
@@ -234,7 +239,7 @@ class Database:
         """SQLite's error in our words; damage latches. None if it is a defect of this program."""
         if _is_full(error):
             return StorageFull()
-        if isinstance(error, _DAMAGE):
+        if isinstance(error, _DISK_DAMAGE):
             self._broken = True
             return StoreBroken()
         return StoreUnreachable() if isinstance(error, _BUSY) else None
@@ -363,6 +368,15 @@ def _refuse_exposed(path: str) -> None:
     """
     if os.name == "posix" and Path(path).stat().st_mode & _OTHERS:
         raise UnsafeSetup(f"others may read {path}; run: chmod 600 {path}")
+
+
+def _spoiled(error: Exception) -> StoreBroken:
+    """Return what a row is told as that holds what was never put in.
+
+    It may concern one tenant only, so writing goes on; the log has the whole story.
+    """
+    _log.error("what the database gives is not as it was put in", exc_info=error)
+    return StoreBroken()
 
 
 def _is_full(error: Exception) -> bool:

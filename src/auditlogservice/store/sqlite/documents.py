@@ -8,6 +8,8 @@ from auditlogservice.governance import read_hold
 from auditlogservice.store.port import Document
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import apsw
 
     from auditlogservice.governance import Hold
@@ -65,9 +67,10 @@ class SqliteDocumentStore:
         return await self._database.write(work)
 
 
-def holds_of(connection: apsw.Connection, tenant: str) -> list[Hold]:
-    """Return the holds that stand now, for whoever erases in the same transaction."""
-    return [read_hold(found.id, found.body) for found in _all(connection, "hold", tenant)]
+def holds_of(connection: apsw.Connection, tenant: str, passed: Collection[str]) -> list[Hold]:
+    """Return the holds that stand now but those, for who erases in the same transaction."""
+    there = _all(connection, "hold", tenant)
+    return [read_hold(found.id, found.body) for found in there if found.id not in passed]
 
 
 def _all(connection: apsw.Connection, kind: str, tenant: str | None) -> list[Document]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from auditlogservice.errors import Unavailable
 from auditlogservice.events import (
     Erasure,
     EventId,
@@ -23,7 +24,7 @@ from auditlogservice.tiles import growing_tiles
 from auditlogservice.times import from_micros, to_micros
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from collections.abc import Sequence as Seq
     from datetime import datetime
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from auditlogservice.governance import Hold
     from auditlogservice.store.admission import Admission, Entry
-    from auditlogservice.store.port import Burial, Held, Outcome, PageQuery, Submission
+    from auditlogservice.store.port import Answer, Burial, Held, PageQuery, Submission
     from auditlogservice.store.sqlite.database import Database
 
 _KEPT = "SELECT id, sequence, payload, erased_at, erased_by, erased_why"
@@ -44,9 +45,9 @@ class SqliteEventStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def append(self, submissions: Seq[Submission]) -> list[tuple[Outcome, ...]]:
-        def work(connection: apsw.Connection) -> list[tuple[Outcome, ...]]:
-            return _append(connection, submissions).outcomes
+    async def append(self, submissions: Seq[Submission]) -> list[Answer]:
+        def work(connection: apsw.Connection) -> list[Answer]:
+            return _append(connection, submissions)
 
         return await self._database.append(work)
 
@@ -93,11 +94,15 @@ class SqliteEventStore:
 
         return await self._database.read(work)
 
-    async def erase(self, tenant: str, burials: Seq[Burial]) -> list[Erasure | Held | None]:
+    async def erase(
+        self, tenant: str, burials: Seq[Burial], *, passed: Collection[str] = ()
+    ) -> list[Erasure | Held | None]:
         def work(connection: apsw.Connection) -> list[Erasure | Held | None]:
-            holds = holds_of(connection, tenant)
+            holds = holds_of(connection, tenant, passed)
             judged = [_bury(connection, tenant, burial, holds) for burial in burials]
-            _append(connection, [burying(burials, judged)])
+            (answer,) = _append(connection, [burying(burials, judged)])
+            if isinstance(answer, Unavailable):
+                raise answer  # which takes back what was destroyed
             return [fate for fate, _ in judged]
 
         return await self._database.erase(work)
@@ -113,13 +118,13 @@ class SqliteEventStore:
 # ---- writing ------------------------------------------------------------------
 
 
-def _append(connection: apsw.Connection, submissions: Seq[Submission]) -> Admission:
+def _append(connection: apsw.Connection, submissions: Seq[Submission]) -> list[Answer]:
     names = {draft.tenant for each in submissions for draft in each.drafts}
     numbers, heads = _tenants(connection, names)
     known = _known(connection, keyed_ids(submissions))
     admission = admit(submissions, known=known, heads=heads)
     _insert(connection, numbers, admission)
-    return admission
+    return admission.answers
 
 
 def _bury(
@@ -162,8 +167,15 @@ def _tenants(
         assert row  # noqa: S101 - inserted above, in the same transaction
         number, size, timestamp = row
         numbers[name] = number
-        growing = tiles_of(connection, number, growing_tiles(size))
-        heads[name] = Head(Sequence(size), from_micros(timestamp), growing)
+        beyond = connection.execute(
+            "SELECT 1 FROM records WHERE tenant=? AND sequence>=? LIMIT 1", (number, size)
+        ).get
+        heads[name] = Head(
+            Sequence(size),
+            from_micros(timestamp),
+            tiles_of(connection, number, growing_tiles(size)),
+            is_overrun=beyond is not None,
+        )
     return numbers, heads
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import apsw
 import orjson
 
+from auditlogservice.damage import DAMAGE
 from auditlogservice.events import Erasure, EventId, Record, Sequence, tombstone_id
 from auditlogservice.store.comparing import flaw_of_erasure, flaw_of_record, flaws_of_checkpoint
 from auditlogservice.store.port import Published
@@ -21,9 +22,6 @@ from auditlogservice.times import from_micros
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-# What rot makes of a value is anybody's guess: text that is no UTF-8, a moment beyond all dates.
-_DAMAGED = (apsw.Error, ValueError, TypeError, OverflowError, KeyError, AttributeError)
 
 
 def contradictions(connection: apsw.Connection) -> Iterator[str]:
@@ -38,7 +36,7 @@ def contradictions(connection: apsw.Connection) -> Iterator[str]:
     for name, look in parts:
         try:
             yield from look(connection)
-        except _DAMAGED as error:
+        except (apsw.Error, *DAMAGE) as error:
             yield f"{name} cannot be read: {error}"
 
 

@@ -139,7 +139,7 @@ class Search:
         )
 
     def _with_terms(self, low: int, high: int, asked: Asked) -> apsw.Cursor:
-        rows = (self._row(low), self._row(high)) if low <= high else (0, -1)
+        rows = (self._row(low, high, "ASC"), self._row(low, high, "DESC"))
         return self._connection.execute(
             f"{_BY_TERM} ORDER BY terms.rowid {self._way}",
             (_expression(self._tenant, asked), *rows),
@@ -155,7 +155,9 @@ class Search:
     def _take(self, sequence: int, event_id: bytes, payload: bytes | None) -> Record:
         self._watch.check()
         record = Record(
-            id=EventId(event_id.hex()), sequence=Sequence(sequence), payload=payload or b"{}"
+            id=EventId(event_id.hex()),
+            sequence=Sequence(sequence),
+            payload=b"{}" if payload is None else payload,
         )
         if payload is not None and (self._decided or matches(self._query.where, record.fields())):
             self._found.append(record)
@@ -211,10 +213,12 @@ class Search:
     def _place(self, micros: int | None, end: int) -> int | None:
         return None if micros is None else first_at(self._connection, self._tenant, micros, end)
 
-    def _row(self, sequence: int) -> int:
-        """The row with this sequence, which is one of the log."""
-        row: int = self._connection.execute(
-            "SELECT row FROM records WHERE tenant=? AND sequence=?", (self._tenant, sequence)
+    def _row(self, low: int, high: int, way: str) -> int | None:
+        """The first row between these sequences, of which one may be lost; None if all are."""
+        row: int | None = self._connection.execute(
+            "SELECT row FROM records WHERE tenant=? AND sequence BETWEEN ? AND ?"
+            f" ORDER BY sequence {way} LIMIT 1",
+            (self._tenant, low, high),
         ).get
         return row
 

@@ -14,7 +14,7 @@ from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import LedgerReader
 from auditlogservice.web.documents import answers, media, problems, refer
 from auditlogservice.web.questions import refuse_parameters
-from auditlogservice.web.routes.ledger import AS_IT_IS_NOW, TEXT, require_own
+from auditlogservice.web.routes.ledger import AS_IT_IS_NOW, TEXT, number_of, require_own
 from auditlogservice.web.services import services
 
 router = APIRouter(tags=["ledger"])
@@ -78,9 +78,10 @@ async def read_timestamp(
     """It is of the bytes of the signed checkpoint with so many records."""
     refuse_parameters(request)
     require_own(tenant, caller.tenant)
+    records = number_of(size, most=MAX_SIZE)
     found = None
-    if size.isascii() and size.isdecimal() and int(size) <= MAX_SIZE:
-        found = await services(request).anchors.timestamp(tenant, int(size))
+    if records is not None:
+        found = await services(request).anchors.timestamp(tenant, records)
     if found is None:
         raise NotFound("no checkpoint of this size has a timestamp")
     return Response(found.reply, headers=AS_IT_IS_NOW, media_type=REPLY)

@@ -14,6 +14,7 @@ from auditlogservice.access import Scope
 from auditlogservice.errors import MalformedInput, NotFound
 from auditlogservice.merkle import MAX_SIZE
 from auditlogservice.tiles import WIDTH, parse_entries_path, parse_tile_path
+from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Auditor, LedgerReader
 from auditlogservice.web.documents import JSON, answers, media, problems, refer
 from auditlogservice.web.questions import refuse_parameters
@@ -78,12 +79,12 @@ async def read_openings(request: Request, tenant: str, number: str, caller: Audi
     """With its salt, whoever may read a record can check that it is the one that was sealed."""
     refuse_parameters(request)
     require_own(tenant, caller.tenant)
-    if not re.fullmatch("0|[1-9][0-9]{0,18}", number) or int(number) > MAX_SIZE // WIDTH:
+    bundle = number_of(number, most=MAX_SIZE // WIDTH)
+    if bundle is None:
         raise NotFound("the log has no such records")
-    salts = await services(request).prover.salts(tenant, int(number))
+    salts = await services(request).prover.salts(tenant, bundle)
     told = [None if salt is None else base64.b64encode(salt).decode() for salt in salts]
-    content = {"first": int(number) * WIDTH, "salts": told}
-    return Response(orjson.dumps(content), headers=AS_IT_IS_NOW, media_type=JSON)
+    return json_answer({"first": bundle * WIDTH, "salts": told}, headers=AS_IT_IS_NOW)
 
 
 @router.get(
@@ -148,3 +149,10 @@ def require_own(tenant: str, own: str) -> None:
     """Raise NotFound if this is the log of another tenant than the caller's."""
     if tenant != own:
         raise NotFound("there is no such log")
+
+
+def number_of(text: str, *, most: int) -> int | None:
+    """Return the number in a path; None if it is none, or larger than `most`."""
+    # Counted first: Python reads no number of some thousand digits.
+    number = int(text) if re.fullmatch("0|[1-9][0-9]{0,18}", text) else None
+    return None if number is None or number > most else number
