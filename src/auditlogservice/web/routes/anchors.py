@@ -7,8 +7,8 @@ import base64
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from auditlogservice.errors import NotFound
-from auditlogservice.merkle import MAX_SIZE
+from auditlogservice.checkpoints import parse_number
+from auditlogservice.errors import MalformedInput, NotFound
 from auditlogservice.times import format_utc
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import LedgerReader
@@ -78,9 +78,10 @@ async def read_timestamp(
     """It is of the bytes of the signed checkpoint with so many records."""
     refuse_parameters(request)
     require_own(tenant, caller.tenant)
-    found = None
-    if size.isascii() and size.isdecimal() and int(size) <= MAX_SIZE:
-        found = await services(request).anchors.timestamp(tenant, int(size))
+    try:
+        found = await services(request).anchors.timestamp(tenant, parse_number(size))
+    except MalformedInput:
+        found = None
     if found is None:
         raise NotFound("no checkpoint of this size has a timestamp")
     return Response(found.reply, headers=AS_IT_IS_NOW, media_type=REPLY)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -11,6 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from auditlogservice.access import Scope
+from auditlogservice.checkpoints import parse_number
 from auditlogservice.errors import MalformedInput, NotFound
 from auditlogservice.merkle import MAX_SIZE
 from auditlogservice.tiles import WIDTH, parse_entries_path, parse_tile_path
@@ -78,11 +78,15 @@ async def read_openings(request: Request, tenant: str, number: str, caller: Audi
     """With its salt, whoever may read a record can check that it is the one that was sealed."""
     refuse_parameters(request)
     require_own(tenant, caller.tenant)
-    if not re.fullmatch("0|[1-9][0-9]{0,18}", number) or int(number) > MAX_SIZE // WIDTH:
+    try:
+        first = parse_number(number) * WIDTH
+    except MalformedInput as error:
+        raise NotFound(str(error)) from None
+    if first > MAX_SIZE:
         raise NotFound("the log has no such records")
-    salts = await services(request).prover.salts(tenant, int(number))
+    salts = await services(request).prover.salts(tenant, first // WIDTH)
     told = [None if salt is None else base64.b64encode(salt).decode() for salt in salts]
-    content = {"first": int(number) * WIDTH, "salts": told}
+    content = {"first": first, "salts": told}
     return Response(orjson.dumps(content), headers=AS_IT_IS_NOW, media_type=JSON)
 
 
