@@ -12,7 +12,7 @@ from corpus import made_drafts
 from auditlogservice.ledger.eraser import Eraser
 from auditlogservice.store.mongodb import open_mongodb
 from auditlogservice.store.port import Appended, Submission
-from auditlogservice.store.sqlite import open_sqlite
+from auditlogservice.store.sqlite import database, open_sqlite
 from strategies import NOON, draft
 
 if TYPE_CHECKING:
@@ -55,6 +55,16 @@ async def test_a_store_of_awkward_records_and_erasures_does_not_contradict_itsel
     for record in records[::7]:
         await erase(store, record)
     assert await store.ledger.examine() == []
+
+
+async def test_to_look_through_a_large_file_may_take_longer_than_a_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(database, "_READ_SECONDS", 0.0)
+    store = await open_sqlite(str(tmp_path / "audit.db"))
+    await kept(store)
+    assert await store.ledger.examine() == []
+    await store.close()
 
 
 async def test_an_empty_store_does_not_contradict_itself(store: Store) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import islice
+from math import inf
 from typing import TYPE_CHECKING
 
 from auditlogservice.entries import LogEntry
 from auditlogservice.events import EventId, Sequence
 from auditlogservice.store.port import MAX_CONTRADICTIONS, Opening, Published
+from auditlogservice.store.sqlite.database import Watch
 from auditlogservice.store.sqlite.examining import contradictions
 from auditlogservice.times import from_micros
 
@@ -76,8 +78,9 @@ class SqliteLedgerStore:
         return await self._database.read(work)
 
     async def examine(self) -> list[str]:
-        return await self._database.read(
-            lambda connection: list(islice(contradictions(connection), MAX_CONTRADICTIONS))
+        return await self._database.ask(
+            lambda connection: list(islice(contradictions(connection), MAX_CONTRADICTIONS)),
+            Watch(inf),  # all of the file is read, however large it is
         )
 
     async def sizes(self) -> dict[str, int]:
