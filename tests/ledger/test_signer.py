@@ -367,12 +367,13 @@ async def test_a_checkpoint_that_is_kept_as_a_larger_one_does_not_end_the_signin
 ) -> None:
     """Kept so, no later one would ever be published in its place."""
     await node.append(5)
-    checkpoint = await node.signed()
-    note = (await node.store.ledger.published("acme")).note  # type: ignore[union-attr]
-    await vandal_of(node.store).set_checkpoint("acme", 2**62, note)
+    await node.signer.sign("acme")
+    published = await node.store.ledger.published("acme")
+    assert published is not None
+    await vandal_of(node.store).set_checkpoint("acme", 2**62, published.note)
     await node.append(1)
     await node.refuses("kept as one of another size")
-    await vandal_of(node.store).set_checkpoint("acme", checkpoint.size, note)
+    await vandal_of(node.store).set_checkpoint("acme", published.size, published.note)
     assert (await node.signed()).size == 6
 
 
