@@ -57,7 +57,7 @@ class Checkpoint:
         """Return the checkpoint that `text` spells. Raises MalformedInput for anything else."""
         match text.split("\n"):
             case [origin, size, root, *extensions, ""]:
-                return cls(origin, _number(size), from_base64(root), tuple(extensions))
+                return cls(origin, parse_number(size), from_base64(root), tuple(extensions))
             case _:
                 raise MalformedInput("a checkpoint has an origin, a size and a root")
 
@@ -111,7 +111,7 @@ class EntryProof:
             extra = from_base64(lines.pop(1).removeprefix("extra "))
             if not extra:
                 raise MalformedInput("a proof has no line for nothing extra")
-        index = _number(_behind("index ", lines[1:2]))
+        index = parse_number(_behind("index ", lines[1:2]))
         return cls(index, _hashes(lines[2:]), checkpoint, extra)
 
     def verify(self, leaf_hash: bytes, key: VerifierKey) -> Checkpoint:
@@ -145,7 +145,7 @@ class AddCheckpoint:
     def parse(cls, raw: bytes) -> AddCheckpoint:
         """Return the request that `to_bytes` wrote. Raises MalformedInput for anything else."""
         lines, checkpoint = _read(raw)
-        return cls(_number(_behind("old ", lines[:1])), _hashes(lines[1:]), checkpoint)
+        return cls(parse_number(_behind("old ", lines[:1])), _hashes(lines[1:]), checkpoint)
 
 
 def parse_cosignatures(raw: bytes) -> tuple[Signature, ...]:
@@ -157,7 +157,7 @@ def parse_size(raw: bytes) -> int:
     """Return what a witness answers with 409: the size of the tree that it cosigned last."""
     match from_utf8(raw).split("\n"):
         case [size, ""]:
-            return _number(size)
+            return parse_number(size)
         case _:
             raise MalformedInput("a size is one line")
 
@@ -190,7 +190,8 @@ def _hashes(lines: Sequence[str]) -> tuple[bytes, ...]:
     return hashes
 
 
-def _number(digits: str) -> int:
+def parse_number(digits: str) -> int:
+    """Return a size or a place in a log. Raises MalformedInput for any other spelling of it."""
     if not re.fullmatch("0|[1-9][0-9]{0,18}", digits) or int(digits) > MAX_SIZE:
         raise MalformedInput("this is not a number below 2^63 in its one spelling")
     return int(digits)

@@ -142,6 +142,22 @@ async def test_a_proof_is_kept_and_verified_and_holds_for_no_other_entry(
     assert wrong.exit_code == 1
 
 
+async def test_where_a_file_cannot_be_written_a_sentence_says_so(
+    settings: Settings, desk: Desk
+) -> None:
+    nowhere = desk.folder / "nowhere" / "file"
+    async with node(settings) as (api, user):
+        ids = await filled(api, user, 3)
+        await desk.sit_down(api, user)
+        verified = await desk.run("verify", "--vkey", desk.vkey, "--save", nowhere)
+        proved = await desk.run("prove", ids[0], "-o", nowhere)
+        packed = await desk.run("export", "--bundle", nowhere, "--vkey", desk.vkey)
+    assert "3 records: all is right" in verified.output  # what it found is told all the same
+    for told in (verified, proved, packed):
+        assert (told.exit_code, type(told.exception)) == (1, SystemExit)
+        assert "No such file or directory" in told.output
+
+
 async def test_what_is_no_key_or_no_checkpoint_of_the_log_is_a_mistake_of_the_caller(
     settings: Settings, desk: Desk
 ) -> None:

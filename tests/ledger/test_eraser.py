@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -81,6 +82,19 @@ async def test_who_comes_second_hears_who_erased_it_when_and_why(
     error = caught.value
     assert (error.event_id, error.sequence) == (record.id, record.sequence)
     assert (error.at, error.by, error.reason) == (LATER, "alice", "asked for")
+
+
+async def test_who_comes_second_by_a_moment_hears_it_too(eraser: Eraser, record: Record) -> None:
+    """Or else they would believe that their own name and reason are on record."""
+    outcomes = await asyncio.gather(
+        eraser.erase(ALICE, record.id, reason="hers"),
+        eraser.erase(BOB, record.id, reason="his"),
+        return_exceptions=True,
+    )
+    first = outcomes.index(None)
+    refused = outcomes[1 - first]
+    assert isinstance(refused, EventErased)
+    assert (refused.by, refused.reason) == (("alice", "hers"), ("bob", "his"))[first]
 
 
 async def test_the_tombstone_says_which_leaf_who_and_why(

@@ -362,6 +362,21 @@ async def test_a_published_checkpoint_of_more_records_than_there_are_is_refused(
     await node.refuses("records are missing")
 
 
+async def test_a_checkpoint_that_is_kept_as_a_larger_one_does_not_end_the_signing_unseen(
+    node: Node,
+) -> None:
+    """Kept so, no later one would ever be published in its place."""
+    await node.append(5)
+    await node.signer.sign("acme")
+    published = await node.store.ledger.published("acme")
+    assert published is not None
+    await vandal_of(node.store).set_checkpoint("acme", 2**62, published.note)
+    await node.append(1)
+    await node.refuses("kept as one of another size")
+    await vandal_of(node.store).set_checkpoint("acme", published.size, published.note)
+    assert (await node.signed()).size == 6
+
+
 @pytest.mark.parametrize("cut", [0, 1, 60, -1])
 async def test_a_damaged_memory_is_refused_and_kept(
     nodes: tuple[Store, Store], tmp_path: Path, cut: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -152,3 +153,19 @@ async def test_a_rotation_that_the_store_did_not_take_leaves_no_file(
     assert files(tmp_path) == ["0001.pem"]
     assert len(await signing_seeds(tmp_path, keyring)) == 1
     await store.close()
+
+
+async def test_a_store_that_says_that_no_key_signs_any_more_refuses_the_start(
+    nodes: tuple[Store, Store], tmp_path: Path
+) -> None:
+    """`ledger retire` leaves one; without, logs would go on unsigned, and nobody hear of it."""
+    keyring = keyring_of(nodes[0])
+    await signing_seeds(tmp_path, keyring)
+    found = await nodes[0].documents.get("keys", "", "ledger")
+    assert found is not None
+    body = found.body.replace(b'"retired":null', b'"retired":"2026-01-01T00:00:00.000000Z"')
+    assert body != found.body
+    assert await nodes[0].documents.put(replace(found, body=body, version=found.version + 1))
+    for folder in (tmp_path, tmp_path / "without"):
+        with pytest.raises(UnsafeSetup, match="every key of the logs is retired"):
+            await signing_seeds(folder, keyring)

@@ -165,7 +165,7 @@ async def test_an_auditor_verifies_a_timestamp_of_a_checkpoint_with_openssl(
             assert not authority.verify(reply.content, note.replace(b"\n1\n", b"\n2\n"))
 
 
-@pytest.mark.parametrize("size", ["0", "2", "x", "-1", "1.0", "²", str(2**63), "9" * 30])
+@pytest.mark.parametrize("size", ["0", "2", "01", "x", "-1", "²", str(2**63), "9" * 5_000])
 async def test_a_timestamp_that_is_not_there_is_not_found(memory_api: Api, size: str) -> None:
     user = await memory_api.add("alice")
     answer = await memory_api.http.get(f"{OURS}/timestamps/{size}", headers=user)

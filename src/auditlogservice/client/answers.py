@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from auditlogservice.canonical import Json, parse
+from auditlogservice.checkpoints import parse_number
 from auditlogservice.client.failures import Problem
 from auditlogservice.client.values import as_object, as_whole
 from auditlogservice.errors import Flaw, InputRefused, MalformedInput
@@ -196,6 +197,14 @@ def read_problem(raw: bytes, *, status: int, reason: str) -> Problem:
         ),
         request_id=_words(value, "request_id"),
     )
+
+
+def read_place(text: str) -> int | None:
+    """Return the place in a log that a header or a link names; None if it is none."""
+    try:
+        return parse_number(text)
+    except MalformedInput:
+        return None
 
 
 def _skip(words: str, place: int) -> int:

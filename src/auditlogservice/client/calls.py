@@ -25,6 +25,7 @@ from auditlogservice.client.answers import (
     read_answer,
     read_batch,
     read_page,
+    read_place,
     read_proof,
     read_token,
 )
@@ -233,7 +234,7 @@ class Client:
         path = _path("/events/export", filters, format=kind, **behind)
         with self._wire.open(path) as answer:
             end = answer.headers.get("auditlog-snapshot-end", "")
-            yield Download(self._wire.chunks(answer), int(end) if end.isdecimal() else None)
+            yield Download(self._wire.chunks(answer), read_place(end))
 
 
 def _path(path: str, filters: Filters, **more: str | int) -> str:

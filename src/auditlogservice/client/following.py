@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from auditlogservice.client.answers import read_place
 from auditlogservice.client.failures import (
     BrokenOff,
     ClientError,
@@ -86,4 +87,5 @@ def _check_media(wire: Wire, answer: httpx2.Response) -> None:
 
 
 def _sequence(name: str, place: int) -> int:
-    return int(name) if name.isascii() and name.isdecimal() else place
+    told = read_place(name)
+    return place if told is None else told

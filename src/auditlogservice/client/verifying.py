@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import httpx2
 
 from auditlogservice.auditing.served import openings_path, place_of, read_salts
-from auditlogservice.client.answers import split_array
+from auditlogservice.client.answers import read_place, split_array
 from auditlogservice.client.failures import Refused
 from auditlogservice.tiles import WIDTH
 
@@ -95,8 +95,8 @@ class ServedLog:
         """Return the records of a page, and the place behind which the next one begins."""
         answer = self._wire.get(f"{path}?{urlencode(asked)}")
         link = httpx2.URL(answer.links.get("next", {}).get("url", ""))
-        after = link.params.get("after", "")
-        return self._wire.read(split_array, answer), int(after) if after.isdecimal() else -1
+        after = read_place(link.params.get("after", ""))
+        return self._wire.read(split_array, answer), -1 if after is None else after
 
 
 def _ahead(items: Iterator[T], threads: ThreadPoolExecutor) -> Iterator[T]:

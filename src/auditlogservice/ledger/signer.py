@@ -269,11 +269,18 @@ class Signer:
     async def _promised(
         self, tenant: str, published: Published | None, remembered: bytes | None
     ) -> list[Checkpoint]:
-        """The checkpoints that the tree must extend, from small to large: everyone's and ours."""
+        """The checkpoints that the tree must extend, from small to large: everyone's and ours.
+
+        The size beside a published one must be its own: with a larger one it would stay for ever.
+        """
         notes = {remembered, published.note if published else None}
         origin = self.origin(tenant)
-        found = [await self._keyring.opened(note, origin) for note in notes if note is not None]
-        return sorted(found, key=lambda one: one.size)
+        found = {
+            note: await self._keyring.opened(note, origin) for note in notes if note is not None
+        }
+        if published is not None and found[published.note].size != published.size:
+            raise ProofInvalid("the published checkpoint is kept as one of another size")
+        return sorted(found.values(), key=lambda one: one.size)
 
     def _is_ours(self, tenant: str, published: Published, size: int) -> bool:
         """Whether what is published is of this size, and each key of this node has signed it.

@@ -25,13 +25,20 @@ async def signing_seeds(data_dir: Path, keyring: Keyring) -> list[bytes]:
     """Return the seeds of the keys that sign here, the newest first; none if nothing does.
 
     Raises UnsafeSetup if there is a file whose key the nodes do not know: with it, this node
-    would sign what nobody can verify.
+    would sign what nobody can verify. And if no key is left that signs: the logs would go on
+    unsigned, and nobody hear of it.
     """
     keys = load_ledger_keys(data_dir)
     known = await keyring.keys()
     if not known:
         await _propose(keys, data_dir, keyring)
         keys, known = load_ledger_keys(data_dir), await keyring.keys()
+    if all(key.retired for key in known):
+        raise UnsafeSetup(
+            "every key of the logs is retired, which `auditlogservice ledger retire` never leaves "
+            "behind: someone has changed the database; a new key is made with `auditlogservice "
+            "ledger rotate`"
+        )
     retired = {key.public: key.retired is not None for key in known}
     for key in keys:
         if public_of(key) not in retired:

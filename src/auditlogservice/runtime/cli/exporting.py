@@ -31,11 +31,11 @@ from auditlogservice.client.failures import BrokenOff, ClientError, UnexpectedAn
 from auditlogservice.runtime.cli.asking import Since, Until, Words, answering, read_words
 from auditlogservice.runtime.cli.connection import Token, Url
 from auditlogservice.runtime.cli.terminal import (
-    complain,
     note,
     progress_console,
     visible,
     visible_json,
+    writing,
 )
 from auditlogservice.runtime.cli.verifying import make_bundle
 
@@ -151,13 +151,10 @@ def export(  # noqa: PLR0913 - an option each
         target = Path(output)
         part = target.with_name(f"{target.name}.part")
         _check_free(target, part, resume=resume, force=force)
-        try:
+        with writing(part):
             seen = _to_file(client, asked.parameters, format, part, resume=resume)
             size = part.stat().st_size
             part.replace(target)
-        except OSError as error:
-            complain(f"{error.filename or part}: {error.strerror or error}")
-            raise typer.Exit(1) from None
     records = f"{seen.records:,} records, " if format is Format.NDJSON else ""
     note(f"{records}{decimal(size)}, in {target}")
 

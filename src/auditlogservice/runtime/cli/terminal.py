@@ -7,13 +7,15 @@ written out wherever a text reaches a terminal.
 from __future__ import annotations
 
 import unicodedata
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 # Control, format (bidirectional and zero-width marks), surrogates, line and paragraph ends.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -37,6 +39,16 @@ def visible_json(text: str) -> str:
 def complain(message: str) -> None:
     """Say in one line, on standard error, what went wrong."""
     typer.echo(f"auditlogservice: {visible(message)}", err=True)
+
+
+@contextmanager
+def writing(file: Path) -> Iterator[None]:
+    """End with 1, and say which file and why, if what is done here cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        complain(f"{error.filename or file}: {error.strerror or error}")
+        raise typer.Exit(1) from None
 
 
 def note(message: str) -> None:

@@ -36,6 +36,7 @@ from auditlogservice.runtime.cli.terminal import (
     progress_console,
     table_console,
     visible,
+    writing,
 )
 
 if TYPE_CHECKING:
@@ -125,9 +126,10 @@ def verify(  # noqa: PLR0913 - an option each
         else:
             with connect(url, token) as client, client.log(tenant or tenant_of(keys)) as log:
                 report, seen = audit(Served(log), keys=keys, since=before, progress=say)
-    if save and report.holds:
-        save.write_bytes(seen)
     finish(report, as_json=as_json)
+    if save:
+        with writing(save):
+            save.write_bytes(seen)
 
 
 def make_bundle(target: Path, *, vkey: Path, url: str | None, token: str | None) -> None:
@@ -135,13 +137,14 @@ def make_bundle(target: Path, *, vkey: Path, url: str | None, token: str | None)
     keys = read_keys(vkey)
     part = target.with_name(f"{target.name}.part")
     with (
+        writing(part),
         connect(url, token) as client,
         client.log(tenant_of(keys)) as log,
         progress() as say,
-        BundleWriter(log, part) as files,
     ):
-        report, _ = audit(Served(files), keys=keys, progress=say)
-    part.replace(target)
+        with BundleWriter(log, part) as files:
+            report, _ = audit(Served(files), keys=keys, progress=say)
+        part.replace(target)
     note(f"{report.size:,} records, in {target}")
     finish(report, as_json=False)
 
@@ -162,9 +165,10 @@ def prove(
     """Get the proof that an event is in the log (c2sp.org/tlog-proof); it holds for ever."""
     with connect(url, token) as client:
         proof = client.prove(event_id)
-    output.write_bytes(proof.text)
-    if entry:
-        entry.write_bytes(proof.entry)
+    with writing(output):
+        output.write_bytes(proof.text)
+        if entry:
+            entry.write_bytes(proof.entry)
     note(f"the proof of {event_id} is in {output}")
 
 

@@ -36,6 +36,8 @@ def contradictions(connection: apsw.Connection) -> Iterator[str]:
     for name, look in parts:
         try:
             yield from look(connection)
+        except apsw.InterruptError:  # nobody waits for this any more; it says nothing of the file
+            raise
         except (apsw.Error, *DAMAGE) as error:
             yield f"{name} cannot be read: {error}"
 
