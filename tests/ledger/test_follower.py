@@ -59,8 +59,9 @@ def long_log(monkeypatch: pytest.MonkeyPatch) -> Shelf:
 
 
 async def test_a_filter_that_only_a_scan_answers_gets_to_the_end_of_a_long_log(
-    long_log: Shelf,
+    long_log: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(follower, "LEAST_READING", 60)
     async with following(long_log) as subject:
         assert await read(subject, Is("name", "other")) == News([], long_log.records[-1].sequence)
 

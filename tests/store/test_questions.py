@@ -100,7 +100,8 @@ async def logs(
             records = await keep(store.events, *drafts)
             for record in records[::20]:
                 await erase(store.events, record.id, tenant=tenant)
-            left[tenant] = [record for record in records if record.sequence % 20]
+            graves = await page(store.events, tenant=tenant, beyond=len(records) - 1)
+            left[tenant] = [record for record in records if record.sequence % 20] + graves
     yield Logs(stores, left)
     for store in stores:
         await store.close()
