@@ -14,6 +14,7 @@ import orjson
 
 from auditlogservice.canonical import dump
 from auditlogservice.checkpoints import Checkpoint
+from auditlogservice.damage import reading_back
 from auditlogservice.errors import Conflict, MalformedInput, NotFound, ProofInvalid
 from auditlogservice.notes import Note, VerifierKey
 from auditlogservice.store.port import Document
@@ -134,12 +135,13 @@ def _write(keys: list[SignerKey]) -> bytes:
 
 
 def _read(body: bytes) -> list[SignerKey]:
-    told: list[dict[str, Any]] = orjson.loads(body)
-    return [
-        SignerKey(
-            public=base64.b64decode(one["public"]),
-            since=parse_rfc3339(one["since"]),
-            retired=parse_rfc3339(one["retired"]) if one["retired"] else None,
-        )
-        for one in told
-    ]
+    with reading_back():
+        told: list[dict[str, Any]] = orjson.loads(body)
+        return [
+            SignerKey(
+                public=base64.b64decode(one["public"]),
+                since=parse_rfc3339(one["since"]),
+                retired=parse_rfc3339(one["retired"]) if one["retired"] else None,
+            )
+            for one in told
+        ]

@@ -46,8 +46,12 @@ async def _all(database: AsyncDatabase[Document]) -> AsyncIterator[str]:
             yield f"the log of {tenant} has records and no end"
     async for kept in database[CHECKPOINTS].find({}):
         log = await database[LOGS].find_one({"_id": kept["_id"]}) or {}
-        published = Published(int(kept["size"]), bytes(kept["note"]))
-        for flaw in flaws_of_checkpoint(kept["_id"], published, int(log.get("n", 0))):
+        try:
+            published = Published(int(kept["size"]), bytes(kept["note"]))
+            flaws = list(flaws_of_checkpoint(kept["_id"], published, int(log.get("n", 0))))
+        except DAMAGE as error:
+            flaws = [f"the checkpoint of {kept['_id']} cannot be read: {error}"]
+        for flaw in flaws:
             yield flaw
 
 
