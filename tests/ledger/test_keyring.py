@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditlogservice.checkpoints import Checkpoint
-from auditlogservice.errors import Conflict, NotFound, ProofInvalid
+from auditlogservice.errors import Conflict, NotFound, ProofInvalid, StoreBroken
 from auditlogservice.ledger.keyring import Keyring, SignerKey
 from auditlogservice.notes import Note, SigningKey
+from auditlogservice.store.port import Document
 from strategies import NOON
 
 if TYPE_CHECKING:
@@ -97,6 +98,13 @@ async def test_an_unknown_key_is_not_retired(keyrings: tuple[Keyring, Keyring]) 
     await here.add(ONE)
     with pytest.raises(NotFound):
         await here.retire(TWO)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b'[{"public":"x"}]', b"\xff"])
+async def test_keys_that_rot_are_told_as_damage(store: Store, body: bytes) -> None:
+    await store.documents.put(Document(kind="keys", tenant="", id="ledger", body=body))
+    with pytest.raises(StoreBroken):
+        await Keyring(store.documents, clock=lambda: NOON).keys()
 
 
 # ---- notes ----------------------------------------------------------------------------

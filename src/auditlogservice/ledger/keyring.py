@@ -137,6 +137,8 @@ def _write(keys: list[SignerKey]) -> bytes:
 def _read(body: bytes) -> list[SignerKey]:
     with reading_back():
         told: list[dict[str, Any]] = orjson.loads(body)
+        if not isinstance(told, list):  # an object would pass for a ring without keys
+            raise TypeError
         return [
             SignerKey(
                 public=base64.b64decode(one["public"]),
