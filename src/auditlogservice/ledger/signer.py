@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from auditlogservice.checkpoints import Checkpoint
-from auditlogservice.errors import NotSigned, ProofInvalid, Unavailable
+from auditlogservice.errors import NotSigned, ProofInvalid, StoreBroken, Unavailable
 from auditlogservice.merkle import EMPTY_ROOT, Edge, leaf_hash, root_plan
 from auditlogservice.notes import Note, SigningKey
 from auditlogservice.store.port import Published
@@ -36,9 +36,6 @@ PORTION = 5_000  # entries read at once
 PATIENCE = 5.0  # seconds that a caller waits for a checkpoint
 _LOOK_EVERY = 0.1  # seconds between two looks for what another node signs
 _AT_ONCE = 8  # logs that are signed side by side
-
-# What reading a row may raise that someone has written into the database by hand.
-_UNREADABLE = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
 class Memory(Protocol):
@@ -344,7 +341,7 @@ class Signer:
     async def _openings(self, tenant: str, first: int, end: int) -> list[Opening]:
         try:
             found = await self._store.openings(tenant, first, end, content=False)
-        except _UNREADABLE:
+        except StoreBroken:  # perhaps a row that someone wrote by hand
             raise ProofInvalid(f"records between {first} and {end} cannot be read") from None
         if [one.sequence for one in found] != list(range(first, end)):
             raise ProofInvalid(f"records between {first} and {end} are missing")
