@@ -45,7 +45,7 @@ class Bridge(httpx2.BaseTransport):
 
 
 def transport_of(api: Api) -> Bridge:
-    return Bridge(api.http._transport.app, asyncio.get_running_loop())  # type: ignore[attr-defined] # as `running` made it
+    return Bridge(api.app, asyncio.get_running_loop())
 
 
 @dataclass
