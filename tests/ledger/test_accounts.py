@@ -18,11 +18,13 @@ from auditlogservice.errors import (
 )
 from auditlogservice.ledger.accounts import FIRST_ADMIN, Accounts
 from auditlogservice.ledger.passwords import Passwords
+from auditlogservice.ledger.tenants import Tenants
 from auditlogservice.store.sqlite import open_sqlite
 from strategies import NOON
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime
 
     from auditlogservice.store.sqlite import SqliteStore
 
@@ -49,6 +51,7 @@ class FakePasswords(Passwords):
 class World:
     store: SqliteStore
     passwords: FakePasswords
+    tenants: Tenants
     accounts: Accounts
 
 
@@ -56,13 +59,28 @@ class World:
 async def world() -> AsyncIterator[World]:
     store = await open_sqlite(":memory:")
     passwords = FakePasswords()
-    yield World(store, passwords, _accounts(store, passwords))
+    tenants = _tenants(store)
+    yield World(store, passwords, tenants, _accounts(store, passwords, tenants))
     await store.close()
 
 
-def _accounts(store: SqliteStore, passwords: Passwords) -> Accounts:
+def _noon() -> datetime:
+    return NOON
+
+
+def _tenants(store: SqliteStore) -> Tenants:
+    return Tenants(store.documents, accounts=store.accounts, ledger=store.ledger, clock=_noon)
+
+
+def _accounts(
+    store: SqliteStore, passwords: Passwords, tenants: Tenants | None = None
+) -> Accounts:
     return Accounts(
-        store.accounts, passwords=passwords, clock=lambda: NOON, entropy=secrets.token_bytes
+        store.accounts,
+        tenants=tenants or _tenants(store),
+        passwords=passwords,
+        clock=_noon,
+        entropy=secrets.token_bytes,
     )
 
 
@@ -80,11 +98,13 @@ async def test_everyone_who_is_refused_is_refused_in_one_way_after_the_same_work
     bob = await world.accounts.add("bob", GOOD, scopes=SCOPES)
     await world.accounts.change(bob, disabled=True)
     await world.accounts.add("alice", GOOD, scopes=SCOPES)
+    await world.accounts.add("carol", GOOD, scopes=SCOPES, tenant="acme")
+    await world.tenants.suspend("acme")
     told = set()
     for name, password in (
         ("alice", "wrong"), ("alice", ""), ("Alice", GOOD), ("nobody", GOOD), ("bob", GOOD),
         ("bob", "wrong"), ("", ""), ("alice\x00", GOOD), ("' OR 1=1 --", GOOD),
-        ("a" * 10_000, GOOD),
+        ("a" * 10_000, GOOD), ("carol", GOOD), ("carol", "wrong"),
     ):  # fmt: skip
         before = len(world.passwords.asked)
         with pytest.raises(InvalidGrant) as caught:

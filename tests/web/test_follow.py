@@ -96,6 +96,7 @@ class Listener:
         self.answered = asyncio.Event()
         self.gone = asyncio.Event()
         self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
         self.buffer = b""
 
     async def receive(self) -> dict[str, Any]:
@@ -105,6 +106,7 @@ class Listener:
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self.headers = message["headers"]
             self.answered.set()
         else:
             self.chunks.put_nowait(message.get("body", b""))

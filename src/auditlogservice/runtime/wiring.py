@@ -31,6 +31,7 @@ from auditlogservice.ledger.retention import KnownRules, Retention
 from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.ledger.sweeper import Sweeper
+from auditlogservice.ledger.tenants import Tenants
 from auditlogservice.ledger.tokens import Tokens
 from auditlogservice.ledger.undertaker import Undertaker
 from auditlogservice.runtime.anchoring import open_anchorer
@@ -127,11 +128,29 @@ async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
     passwords = Passwords()
     try:
         yield Accounts(
-            store.accounts, passwords=passwords, clock=utc_now, entropy=secrets.token_bytes
+            store.accounts,
+            tenants=_tenants(store, utc_now),
+            passwords=passwords,
+            clock=utc_now,
+            entropy=secrets.token_bytes,
         )
     finally:
         passwords.close()
         await store.close()
+
+
+@asynccontextmanager
+async def open_tenants(settings: Settings) -> AsyncIterator[Tenants]:
+    """Tenants without a server: what the command line needs."""
+    store = await open_store(settings)
+    try:
+        yield _tenants(store, utc_now)
+    finally:
+        await store.close()
+
+
+def _tenants(store: Store, clock: Clock) -> Tenants:
+    return Tenants(store.documents, accounts=store.accounts, ledger=store.ledger, clock=clock)
 
 
 async def settle_ledger_keys(settings: Settings) -> None:
@@ -205,10 +224,15 @@ async def open_services(
             on_commit=follower.nudge,
         )
         governing = _governing(store, known, recorder, eraser, clock, metrics)
+        tenants = _tenants(store, clock)
         cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
         services = Services(
             accounts=Accounts(
-                store.accounts, passwords=passwords, clock=clock, entropy=secrets.token_bytes
+                store.accounts,
+                tenants=tenants,
+                passwords=passwords,
+                clock=clock,
+                entropy=secrets.token_bytes,
             ),
             anchors=anchors,
             batches=BatchRoom(),
@@ -228,6 +252,7 @@ async def open_services(
             records=Records(store.events, clock=clock, cursor_secret=cursor_secret),
             retention=governing.retention,
             statistics=Statistics(store.events),
+            tenants=tenants,
             tokens=Tokens(
                 store.accounts,
                 key=load_token_key(settings.data_dir),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.retention import Retention
     from auditlogservice.ledger.signer import Signer
     from auditlogservice.ledger.statistics import Statistics
+    from auditlogservice.ledger.tenants import Tenants
     from auditlogservice.ledger.tokens import Tokens
     from auditlogservice.web.bodies import BatchRoom
     from auditlogservice.web.places import Places
@@ -61,6 +62,7 @@ class Services:
     signer: Signer
     retention: Retention
     statistics: Statistics
+    tenants: Tenants
     tokens: Tokens
 
 

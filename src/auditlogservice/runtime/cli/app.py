@@ -50,6 +50,11 @@ def _users(group: typer.Typer) -> None:
     group.add_typer(module.users_app, name="users")
 
 
+def _tenants(group: typer.Typer) -> None:
+    module = importlib.import_module("auditlogservice.runtime.cli.tenants")
+    group.add_typer(module.tenants_app, name="tenants")
+
+
 def _ledger(group: typer.Typer) -> None:
     module = importlib.import_module("auditlogservice.runtime.cli.ledger")
     group.add_typer(module.ledger_app, name="ledger")
@@ -60,7 +65,13 @@ def _fsck(group: typer.Typer) -> None:
     group.command("fsck")(module.fsck)
 
 
-_SERVER_COMMANDS = {"serve": _serve, "users": _users, "ledger": _ledger, "fsck": _fsck}
+_SERVER_COMMANDS = {
+    "serve": _serve,
+    "users": _users,
+    "tenants": _tenants,
+    "ledger": _ledger,
+    "fsck": _fsck,
+}
 
 
 def _imported(name: str) -> Any:

@@ -13,7 +13,7 @@ from auditlogservice.errors import AuditLogError
 from auditlogservice.events import Sequence
 from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.ledger.walk import LAST, START
-from auditlogservice.web.authn import Reader, bearer
+from auditlogservice.web.authn import Reader, bearer, caller_of
 from auditlogservice.web.documents import JSON, answers, parameter, problems, refer
 from auditlogservice.web.patience import first_of, send_chunk, while_connected
 from auditlogservice.web.problems import problem_of
@@ -197,7 +197,7 @@ class _EventStream(Response):
     async def _end(self) -> None:
         """Return when the service stops; raise when the token is not good any more."""
         while not await self._here.follower.closes_within(LOOK_AGAIN):
-            caller = await self._here.tokens.check(self._token)
+            caller = await caller_of(self._here, self._token)
             caller.require(Scope.EVENTS_READ)
 
 
