@@ -13,6 +13,7 @@ from auditlogservice.access import DEFAULT_TENANT, Scope
 from auditlogservice.errors import (
     InvalidGrant,
     InvalidInput,
+    StoreUnreachable,
     UserExists,
     UserNotFound,
 )
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
 
+    from auditlogservice.store.port import Document
     from auditlogservice.store.sqlite import SqliteStore
 
 GOOD = "correct horse battery"
@@ -129,6 +131,26 @@ async def test_a_new_user_is_kept_with_everything_but_the_password(world: World)
 
 async def test_a_user_is_of_the_default_tenant_if_nothing_else_is_said(world: World) -> None:
     assert (await world.accounts.add("alice", GOOD, scopes=SCOPES)).tenant == DEFAULT_TENANT
+
+
+async def test_a_tenant_comes_to_be_with_its_first_user(world: World) -> None:
+    await world.accounts.add("alice", GOOD, scopes=SCOPES, tenant="acme")
+    tenant = await world.tenants.get("acme")
+    assert (tenant.created_at, tenant.users, tenant.suspended) == (NOON, 1, False)
+
+
+async def test_a_user_is_kept_also_if_its_tenant_cannot_be_written_down(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the answer would say that nothing was kept."""
+
+    async def fail(_: Document) -> bool:
+        raise StoreUnreachable
+
+    monkeypatch.setattr(world.store.documents, "put", fail)
+    await world.accounts.add("alice", GOOD, scopes=SCOPES, tenant="acme")
+    tenant = await world.tenants.get("acme")
+    assert (tenant.created_at, tenant.users) == (None, 1)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,14 @@ async def caller_of(here: Services, token: str) -> Principal:
     return principal
 
 
+async def require_still(here: Services, token: str, scope: Scope) -> None:
+    """Return if the token is still good for this; an answer that takes long asks again.
+
+    Raises NotAuthenticated or InsufficientScope.
+    """
+    (await caller_of(here, token)).require(scope)
+
+
 def bearer(request: Request) -> str:
     """Return the token of the request. Raises NotAuthenticated if there is none, or two."""
     given = request.headers.getlist("authorization")
