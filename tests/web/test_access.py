@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -279,6 +280,15 @@ async def test_with_all_ids_swapped_nothing_of_another_tenant_is_there(
         if route[0] == "GET" and names_something(route) and "/tenants/" not in route[1]:
             answer = await call(api, route, ours, names)
             assert answer.status_code == 200, (route, answer.text)
+
+
+async def test_a_stream_gives_nothing_of_another_tenant(api: Api) -> None:
+    ours, theirs = await api.add("ours", tenant="ours"), await api.add("theirs", tenant="theirs")
+    await api.record(ours, name="before")
+    async with listening(api, theirs, "after=-1") as listener:
+        await api.record(ours, name="meanwhile")
+        mine = await api.record(theirs, name="mine")
+        assert json.loads((await listener.event())[b"data"]) == mine
 
 
 async def test_a_refusal_names_the_scope_that_is_missing(api: Api) -> None:
