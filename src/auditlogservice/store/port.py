@@ -253,7 +253,9 @@ class Document:
     `version` counts its changes, from 1.
     """
 
-    kind: Literal["hold", "retention", "erasure", "keys", "witnessed", "timestamp", "tenant"]
+    kind: Literal[
+        "hold", "retention", "redaction", "erasure", "keys", "witnessed", "timestamp", "tenant"
+    ]
     tenant: str
     id: str
     body: bytes

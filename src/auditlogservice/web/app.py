@@ -25,6 +25,7 @@ from auditlogservice.web.routes import (
     limits,
     lists,
     pages,
+    redaction,
     retention,
     tenants,
     tokens,
@@ -65,8 +66,8 @@ def create_app(
     )
     problems.install(app)
     for module in (
-        tokens, batches, lists, follow, exports, events, erasures, holds, retention, ledger,
-        anchors, users, tenants, health, limits, pages,
+        tokens, batches, lists, follow, exports, events, erasures, holds, retention, redaction,
+        ledger, anchors, users, tenants, health, limits, pages,
     ):  # fmt: skip
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id)
