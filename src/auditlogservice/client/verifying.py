@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import httpx2
 
 from auditlogservice.auditing.served import openings_path, place_of, read_salts
-from auditlogservice.client.answers import read_place, split_array
+from auditlogservice.client.answers import read_place, split_array, split_lines
 from auditlogservice.client.failures import Refused
 from auditlogservice.tiles import WIDTH
 
@@ -29,6 +29,7 @@ T = TypeVar("T")
 _ABSENT = frozenset({404, 500})  # not there, or so damaged that the server cannot give it
 _UNPROVED = frozenset({"not-signed", "ledger-damaged"})  # what the server itself is missing
 _PAGE = 1_000
+_LINES = "application/x-ndjson"
 _AHEAD = 3  # groups of files that are asked for before they are needed
 
 
@@ -60,8 +61,10 @@ class ServedLog:
 
     def records(self, first: int, end: int) -> Iterator[bytes]:
         for page in _ahead(self._pages(first - 1), self._threads):
-            yield from (raw for raw in page if (place_of(raw) or 0) < end)
-            if (place_of(page[-1]) or 0) >= end - 1:
+            last = place_of(page[-1]) or 0
+            # What lies behind the end is nobody's business; where a page ends before, none does.
+            yield from page if last < end else (raw for raw in page if (place_of(raw) or 0) < end)
+            if last >= end - 1:
                 return
 
     def size(self) -> int:
@@ -93,10 +96,13 @@ class ServedLog:
 
     def _page(self, path: str, **asked: str | int) -> tuple[list[bytes], int]:
         """Return the records of a page, and the place behind which the next one begins."""
-        answer = self._wire.get(f"{path}?{urlencode(asked)}")
+        answer = self._wire.get(f"{path}?{urlencode(asked)}", headers={"Accept": _LINES})
         link = httpx2.URL(answer.links.get("next", {}).get("url", ""))
         after = read_place(link.params.get("after", ""))
-        return self._wire.read(split_array, answer), -1 if after is None else after
+        # A server that knows of no lines answers with an array all the same.
+        is_lines = answer.headers.get("content-type", "").startswith(_LINES)
+        records = self._wire.read(split_lines if is_lines else split_array, answer)
+        return records, -1 if after is None else after
 
 
 def _ahead(items: Iterator[T], threads: ThreadPoolExecutor) -> Iterator[T]:

@@ -226,6 +226,20 @@ class LedgerStore(Protocol):
         """
         ...
 
+    async def entries(self, tenant: str, first: int, end: int) -> dict[int, bytes]:
+        """Return the entries from `first` to before `end`, by their places, as leaves hash them.
+
+        What the tree holds, spelled; in order, and a lost record is left out.
+        """
+        ...
+
+    async def salts(self, tenant: str, first: int, end: int) -> dict[int, bytes | None]:
+        """Return the salts from `first` to before `end`, by their places; None once erased.
+
+        In order, and a lost record is left out. No payload is read for it.
+        """
+        ...
+
     async def publish(self, tenant: str, checkpoint: Published) -> None:
         """Make this the tenant's checkpoint, unless the one that is there is of a larger tree."""
         ...
