@@ -18,6 +18,7 @@ from waiting import until
 
 if TYPE_CHECKING:
     from auditlogservice.runtime.settings import Settings
+    from auditlogservice.store.port import Document
     from running import Api
 
 AUTH = {"event_type": "auth.*", "days": 30}
@@ -69,6 +70,25 @@ async def test_the_rules_are_replaced_as_a_whole_and_told_with_who_and_when(api:
         {"before": [AUTH], "rules": [shop]},
     ]
     assert {(one["user_id"], one["actor"]["id"]) for one in changes} == {(SERVICE_USER, "alice")}
+
+
+async def test_a_change_that_others_overtake_is_made_all_the_same(memory_api: Api) -> None:
+    """Nobody who names no ETag hears of a conflict, however often others are faster."""
+    user = await memory_api.add("alice")
+    documents = memory_api.services.retention._documents
+    overtaken, put_on = [0], documents.put
+
+    async def put_late(document: Document) -> bool:
+        if document.kind == "retention" and document.id == "rules" and overtaken[0] < 20:
+            overtaken[0] += 1
+            await put_on(document)
+            return False
+        return await put_on(document)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(documents, "put", put_late)
+        told = await put(memory_api, user, AUTH)
+    assert (told["rules"], overtaken) == ([AUTH], [20])
 
 
 async def test_a_change_of_rules_that_were_changed_meanwhile_is_refused_if_asked(api: Api) -> None:
