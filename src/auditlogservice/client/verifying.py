@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ABSENT = frozenset({404, 500})  # not there, or so damaged that the server cannot give it
+_NOT_FOUND = 404
+_ABSENT = frozenset({_NOT_FOUND, 500})  # not there, or so damaged that the server cannot give it
 _UNPROVED = frozenset({"not-signed", "ledger-damaged"})  # what the server itself is missing
 _PAGE = 1_000
 _LINES = "application/x-ndjson"
@@ -39,6 +40,7 @@ class ServedLog:
     def __init__(self, wire: Wire, tenant: str) -> None:
         self._wire = wire
         self._prefix = f"/ledger/{quote(tenant, safe='')}"
+        self._is_there = True  # until the server says that there is no such log
         self._threads = ThreadPoolExecutor(_AHEAD + 1, thread_name_prefix="verify")
 
     def __enter__(self) -> Self:
@@ -68,6 +70,8 @@ class ServedLog:
                 return
 
     def size(self) -> int:
+        if not self._is_there:
+            return 0  # what the server tells of records is of another log: the caller's own
         newest, _ = self._page("/events", sort="-timestamp", limit=1)
         return (place_of(newest[0]) or 0) + 1 if newest else 0
 
@@ -83,6 +87,7 @@ class ServedLog:
             return self._wire.get(f"{self._prefix}/{path}").content
         except Refused as error:
             if error.problem.status in _ABSENT or error.problem.code in _UNPROVED:
+                self._is_there &= (path, error.problem.status) != ("checkpoint", _NOT_FOUND)
                 return b""
             raise
 
