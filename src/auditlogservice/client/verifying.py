@@ -15,6 +15,7 @@ import httpx2
 from auditlogservice.auditing.served import openings_path, place_of, read_salts
 from auditlogservice.client.answers import read_place, split_array, split_lines
 from auditlogservice.client.failures import Refused
+from auditlogservice.client.wire import DAMAGED
 from auditlogservice.tiles import WIDTH
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ _NOT_FOUND = 404
 _ABSENT = frozenset({_NOT_FOUND, 500})  # not there, or so damaged that the server cannot give it
 _UNPROVED = frozenset({"not-signed", "ledger-damaged"})  # what the server itself is missing
 _PAGE = 1_000
+_SMALLER = 10  # times, where a page has a record that the server cannot give
+_MAX_SPOILED = 1_000  # places of which that is borne; there is more wrong then than records
 _LINES = "application/x-ndjson"
 _AHEAD = 3  # groups of files that are asked for before they are needed
 
@@ -72,7 +75,12 @@ class ServedLog:
     def size(self) -> int:
         if not self._is_there:
             return 0  # what the server tells of records is of another log: the caller's own
-        newest, _ = self._page("/events", sort="-timestamp", limit=1)
+        try:
+            newest, _ = self._page("/events", sort="-timestamp", limit=1)
+        except Refused as error:
+            if error.problem.code != DAMAGED:
+                raise
+            return 0  # the newest record is one that the server cannot give
         return (place_of(newest[0]) or 0) + 1 if newest else 0
 
     def has_content(self, place: int) -> bool:
@@ -92,12 +100,25 @@ class ServedLog:
             raise
 
     def _pages(self, after: int) -> Iterator[list[bytes]]:
+        """Yield pages. A record that the server cannot give is passed over, and so is not there.
+
+        Around it pages get smaller, down to that record alone.
+        """
+        limit, spoiled = _PAGE, 0
         while True:
-            page, beyond = self._page("/events/feed", after=after, limit=_PAGE)
+            try:
+                page, beyond = self._page("/events/feed", after=after, limit=limit)
+            except Refused as error:
+                if error.problem.code != DAMAGED or spoiled == _MAX_SPOILED:
+                    raise
+                if limit == 1:
+                    after, spoiled = after + 1, spoiled + 1
+                limit = max(1, limit // _SMALLER)
+                continue
             if not page or beyond <= after:  # the end, or a server that leads nowhere
                 return
             yield page
-            after = beyond
+            after, limit = beyond, min(limit * _SMALLER, _PAGE)
 
     def _page(self, path: str, **asked: str | int) -> tuple[list[bytes], int]:
         """Return the records of a page, and the place behind which the next one begins."""
