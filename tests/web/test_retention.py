@@ -166,6 +166,71 @@ async def test_a_node_that_starts_erases_what_has_expired_meanwhile(settings: Se
         await until_gone(api, user, record)
 
 
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Where sweeps have begun: the last place that they did not look at again."""
+    places: list[int] = []
+    portions = clearing.Clearing.portions
+
+    def noted(self: clearing.Clearing, wish: clearing.Wish) -> Any:
+        places.append(wish.after)
+        return portions(self, wish)
+
+    monkeypatch.setattr(clearing.Clearing, "portions", noted)
+    return places
+
+
+async def test_a_sweep_begins_where_the_last_one_under_the_same_rules_came_to(
+    settings: Settings, begun: list[int]
+) -> None:
+    time = Time()
+    rule = {"event_type": "auth.login", "days": 1}
+    async with running(settings, time) as api:
+        user = await api.add("alice")
+        first = [await api.record(user) for _ in range(3)]
+        time.advance(days=2)
+        user = await api.sign_in("alice")
+        await put(api, user, rule)
+        await until_gone(api, user, *first)
+        second = await api.record(user)
+    time.advance(days=2)
+    async with running(settings, time) as api:
+        user = await api.sign_in("alice")
+        await until_gone(api, user, second)
+        assert begun == [-1, first[-1]["sequence"]]
+
+        async def has_begun_again() -> bool:
+            return len(begun) > 2
+
+        await put(api, user, {**rule, "event_type": "*"})
+        await until(has_begun_again)
+    assert begun[2] == -1  # other rules may want what these left
+
+
+async def test_what_a_hold_covered_is_erased_once_it_is_lifted(
+    settings: Settings, begun: list[int]
+) -> None:
+    time = Time()
+    async with running(settings, time) as api:
+        user = await api.add("alice")
+        free = await api.record(user)
+        held = await api.record(user, actor={"id": "bob"})
+        also_free = await api.record(user)
+        asked = {"q": "actor.id:bob", "reason": "case 7"}
+        hold = (await api.http.post("/holds", json=asked, headers=user)).headers["location"]
+        time.advance(days=2)
+        user = await api.sign_in("alice")
+        await put(api, user, {"event_type": "auth.login", "days": 1})
+        await until_gone(api, user, free, also_free)
+        assert (await api.http.get(f"/events/{held['_id']}", headers=user)).status_code == 200
+        lifted = await api.http.delete(f"{hold}?reason=closed", headers=user)
+        assert lifted.status_code == 204, lifted.text
+    async with running(settings, time) as api:
+        user = await api.sign_in("alice")
+        await until_gone(api, user, held)
+    assert begun == [-1, -1]
+
+
 async def test_a_new_record_is_made_under_the_rules_on_every_node(settings: Settings) -> None:
     elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
     async with running(settings) as one, running(elsewhere) as other:
