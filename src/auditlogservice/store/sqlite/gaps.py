@@ -44,9 +44,9 @@ def stale_gap(page: bytes, header: int = 0) -> tuple[int, int] | None:
     cells, first = struct.unpack_from(">HH", page, header + 3)
     pointers = header + size
     begin, end = pointers + 2 * cells, first or _HIGHEST_START
-    if page.count(0, begin, end) >= end - begin:
+    if not begin < end <= len(page) or page.startswith(bytes(end - begin), begin):
         return None
-    if end > len(page) or min(struct.unpack_from(f">{cells}H", page, pointers), default=end) < end:
+    if min(struct.unpack_from(f">{cells}H", page, pointers), default=end) < end:
         return None
     return begin, end
 
