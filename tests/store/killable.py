@@ -251,8 +251,8 @@ def _dying(steps: _Steps, kind: Any, *names: str) -> Any:
 
 async def _wipe_and_die(path: Path, step: int) -> None:
     steps = _Steps()
-    apsw.Connection = _dying(steps, apsw.Connection, "wal_checkpoint")  # type: ignore[misc]
-    apsw.VFSFile = _dying(steps, apsw.VFSFile, "xWrite", "xSync")  # type: ignore[misc]
+    apsw.Connection = _dying(steps, apsw.Connection, "wal_checkpoint")  # type: ignore[misc] # here alone
+    apsw.VFSFile = _dying(steps, apsw.VFSFile, "xWrite", "xSync")  # type: ignore[misc] # here alone
     store = await open_sqlite(str(path))
     connection = store.events._database._write_connection
     assert connection

@@ -5,7 +5,8 @@ by side. Questions, which may look through the whole log, have readers of their 
 every request needs, such as its user, never waits for them.
 
 A transaction is on disk when `write` returns: `synchronous=FULL` syncs the WAL at each commit, and
-the pragmas are read back at start, since a wrong one would fail silently.
+the pragmas are read back at start, since a wrong one would fail silently. What is in the WAL comes
+into the file by `folding`, and never by SQLite's own doing.
 
 The files can be read by their owner only: they hold everyone's events, and password hashes.
 """
@@ -161,8 +162,7 @@ class Database:
             raise told from error
         except DAMAGE as error:
             raise _spoiled(error) from error
-        if self._residue or (self._folding and self._folding.is_due):
-            self._fold()
+        self._fold_if_due()
         return result
 
     def _require_room(self) -> None:
@@ -173,6 +173,10 @@ class Database:
             self._next_look = now + _ROOM_SECONDS
         if not self._has_room:
             raise StorageFull
+
+    def _fold_if_due(self) -> None:
+        if self._residue or (self._folding and self._folding.is_due):
+            self._fold()
 
     def _fold(self) -> bool:
         """Fold the WAL into the file, unless a reader needs it: no wait for those.
@@ -247,7 +251,7 @@ class Database:
             if readers is not None:
                 readers.idle.put(connection)
                 if self._residue:
-                    self._writer.submit(self._fold)
+                    self._writer.submit(self._fold_if_due)
 
     def _told(self, error: apsw.Error) -> Unavailable | None:
         """SQLite's error in our words; damage latches. None if it is a defect of this program."""
@@ -264,13 +268,11 @@ class Database:
         for readers in (self._asking, self._reading):
             if readers is not None:
                 await loop.run_in_executor(None, readers.close)
-        await loop.run_in_executor(self._writer, self._close)
+        if self._write_connection is not None:
+            await loop.run_in_executor(self._writer, self._close, self._write_connection)
         self._writer.shutdown()
 
-    def _close(self) -> None:
-        connection = self._write_connection
-        if connection is None:
-            return
+    def _close(self, connection: apsw.Connection) -> None:
         if not self._fold():
             # The last connection would fold what is left, as it is. The next process does better.
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
