@@ -101,7 +101,14 @@ class AccessLines:
         self._log.error("defect", request_id=request_id, exc_info=error)
 
     def request(
-        self, *, method: str, path: str, status: int, seconds: float, request_id: str
+        self,
+        *,
+        method: str,
+        path: str,
+        status: int,
+        seconds: float,
+        request_id: str,
+        client: str | None,
     ) -> None:
         if status < 400 and seconds < _SLOW_SECONDS:  # noqa: PLR2004 - HTTP's classes of status
             if not logging.getLogger("access").isEnabledFor(logging.DEBUG):
@@ -116,6 +123,7 @@ class AccessLines:
             status=status,
             ms=round(seconds * 1000, 2),
             request_id=request_id,
+            client=client,
         )
 
 
