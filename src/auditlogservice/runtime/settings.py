@@ -80,6 +80,18 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """How many processes answer requests; more than one needs MongoDB."""
 
+    tls_cert: str = ""
+    """The certificate, with those between it and its authority, in a PEM file: the server then
+    speaks HTTPS. Renewed files are used within a minute, without a restart."""
+
+    tls_key: str = ""
+    """The key of the certificate, in a PEM file that others cannot read; by default in the file of
+    the certificate."""
+
+    tls_client_ca: str = ""
+    """The authority whose client certificates are asked for, in a PEM file: nobody else can
+    connect."""
+
     allowed_hosts: Annotated[str, AfterValidator(_checked(AllowedHosts.parse))] = "*"
     """The names by which callers may ask for this service, with commas in between;
     `*.example.com` stands for all names below, `*` for any name. Bare addresses and `localhost`
