@@ -60,7 +60,14 @@ def _fsck(group: typer.Typer) -> None:
     group.command("fsck")(module.fsck)
 
 
-_SERVER_COMMANDS = {"serve": _serve, "users": _users, "ledger": _ledger, "fsck": _fsck}
+def _doctor(group: typer.Typer) -> None:
+    module = importlib.import_module("auditlogservice.runtime.cli.doctor")
+    group.command("doctor")(module.doctor)
+
+
+_SERVER_COMMANDS = {
+    "serve": _serve, "users": _users, "ledger": _ledger, "fsck": _fsck, "doctor": _doctor,
+}  # fmt: skip
 
 
 def _imported(name: str) -> Any:
