@@ -64,7 +64,8 @@ class Settings(BaseSettings):
         use_attribute_docstrings=True,
     )
 
-    store: str = ""
+    # What an address may hold besides, such as a password, is shown nowhere: no repr.
+    store: Annotated[str, Field(repr=False)] = ""
     """Where records are kept: `sqlite:///path/audit.db`, or `mongodb://host/database`. By default
     `audit.db` in the data folder."""
 
@@ -120,7 +121,7 @@ class Settings(BaseSettings):
     """How often new records are covered by a signed checkpoint: at most this long, and the time
     that signing takes, is a record without one."""
 
-    witnesses: str = ""
+    witnesses: Annotated[str, Field(repr=False)] = ""
     """Who cosigns checkpoints: `URL VKEY` for each witness, with commas in between; see
     docs/anchors.md."""
 
@@ -129,7 +130,7 @@ class Settings(BaseSettings):
     )
     """How often the witnesses are shown a new checkpoint."""
 
-    timestamp_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    timestamp_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$", repr=False)] = ""
     """The timestamp authority (RFC 3161) that is shown checkpoints, if there is one."""
 
     timestamp_every: Annotated[Duration, Field(ge=timedelta(minutes=1))] = timedelta(hours=1)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditlogservice.runtime.cli.terminal import visible
 from auditlogservice.runtime.cli.users import DataDirOption, JsonOption, StoreOption
 from auditlogservice.runtime.doctor.examination import NOT_LOOKED_AT, examine
 from auditlogservice.runtime.doctor.served import check_served
+from auditlogservice.runtime.invisible import visible
 from auditlogservice.runtime.settings import load_settings
 from auditlogservice.runtime.wiring import utc_now
 
