@@ -98,11 +98,18 @@ def test_forwarded_is_read_as_rfc_7239_has_it(
     assert told == expected
 
 
-@pytest.mark.parametrize("peer", [("1.2.3.4", 1), ("10.0.1.0", 1), ("2001:db8::2", 1), None])
+@pytest.mark.parametrize(
+    "peer", [("1.2.3.4", 1), ("10.0.1.0", 1), ("2001:db8::2", 1), ("a", 1), None]
+)
 def test_who_is_no_proxy_is_not_believed(peer: tuple[str, int] | None) -> None:
     lines = [(FOR, "6.6.6.6"), (PROTO, "https"), ("Forwarded", "for=6.6.6.6;proto=https")]
     for header in ("x-forwarded-for", "forwarded"):
         assert caller(*lines, peer=peer, header=header) == (peer, "http")
+
+
+def test_an_ipv4_address_is_one_also_where_ipv6_wraps_it() -> None:
+    assert caller((FOR, "1.2.3.4"), peer=("::ffff:10.0.0.1", 1))[0] == ("1.2.3.4", 0)
+    assert caller(peer=("::ffff:192.0.2.1", 1))[0] == ("192.0.2.1", 1)
 
 
 def test_without_proxies_nobody_is_believed() -> None:

@@ -74,8 +74,7 @@ def find_caller(peer: Caller, headers: Headers, proxies: TrustedProxies) -> Call
 
     `headers` have lower-case names. Where a proxy does not tell an address, it is the caller.
     """
-    client = None if peer.client is None else _plain(peer.client)
-    scheme = peer.scheme
+    client, scheme = _plain_peer(peer.client), peer.scheme
     for hop in _hops(headers, proxies.header):
         if client is None or client[0] not in proxies:
             break
@@ -128,6 +127,14 @@ def _read_node(text: str) -> Address | None:
         return _plain((host, port))
     except ValueError:
         return None
+
+
+def _plain_peer(client: Address | None) -> Address | None:
+    """Return where the connection comes from; as it is if that is no network address."""
+    try:
+        return _plain(client) if client else None
+    except ValueError:
+        return client
 
 
 def _plain(address: Address) -> Address:
