@@ -285,12 +285,13 @@ async def test_a_store_in_use_has_nothing_wrong(used: Settings) -> None:
     assert found["retention"].state == "weak"
 
 
-async def test_rules_of_retention_are_seen(used: Settings) -> None:
-    async with running(used) as api:
-        rules = {"rules": [{"event_type": "*", "days": 30}]}
-        answer = await api.http.put("/retention", json=rules, headers=await api.sign_in("alice"))
-        assert answer.status_code == 200
-    assert (await looked_at(used))["retention"].state == "ok"
+async def test_rules_of_retention_are_seen_until_they_are_taken_back(used: Settings) -> None:
+    for rules, state in (([{"event_type": "*", "days": 30}], "ok"), ([], "weak")):
+        async with running(used) as api:
+            user = await api.sign_in("alice")
+            answer = await api.http.put("/retention", json={"rules": rules}, headers=user)
+            assert answer.status_code == 200
+        assert (await looked_at(used))["retention"].state == state
 
 
 async def test_a_signing_key_that_is_exposed_or_missing_is_told(used: Settings) -> None:

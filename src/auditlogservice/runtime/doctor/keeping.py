@@ -12,6 +12,7 @@ import apsw
 
 from auditlogservice.errors import AuditLogError, StoreUnreachable, UnsafeSetup
 from auditlogservice.ledger.keyring import Keyring
+from auditlogservice.ledger.retention import KnownRules
 from auditlogservice.runtime.doctor.files import check_file_system, check_room, read_mounts
 from auditlogservice.runtime.doctor.findings import Finding, ok, weak, wrong
 from auditlogservice.runtime.doctor.reach import is_local
@@ -191,8 +192,9 @@ def check_keys(here: Sequence[bytes], known: Collection[SignerKey]) -> Finding:
 
 
 async def check_retention(store: Store) -> Finding:
-    ruled = {document.tenant for document in await store.documents.all("retention")}
-    without = sorted((await store.ledger.sizes()).keys() - ruled)
+    known = KnownRules(store.documents)
+    await known.refresh()
+    without = [tenant for tenant in sorted(await store.ledger.sizes()) if not known.rules(tenant)]
     if without:
         return weak(
             "retention",
