@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -19,6 +20,7 @@ Address: TypeAlias = "tuple[str, int]"  # and the port, 0 if it was not told
 Headers: TypeAlias = "Sequence[tuple[bytes, bytes]]"
 ForwardedHeader: TypeAlias = Literal["x-forwarded-for", "forwarded"]
 
+_LONGEST = 64  # of an address as text: 45, and the name of an interface behind it
 _SCHEMES = frozenset({"http", "https"})
 # A comma or a semicolon in a quoted text is taken for a separator all the same: no address has
 # one, and so a quote that a caller left open cannot swallow what the proxy appended.
@@ -75,7 +77,7 @@ def find_caller(peer: Caller, headers: Headers, proxies: TrustedProxies) -> Call
     `headers` have lower-case names. Where a proxy does not tell an address, it is the caller.
     """
     client, scheme = _plain_peer(peer.client), peer.scheme
-    for hop in _hops(headers, proxies.header):
+    for hop in _hops(headers, proxies.header) if proxies.networks else ():
         if client is None or client[0] not in proxies:
             break
         scheme = hop.scheme or scheme
@@ -143,7 +145,14 @@ def _plain(address: Address) -> Address:
     Raises ValueError if it is none.
     """
     host, port = address
+    if len(host) > _LONGEST:
+        raise ValueError(host)
+    return _plain_host(host), port
+
+
+@lru_cache(maxsize=4_096)  # reading an address takes longer than all else here
+def _plain_host(host: str) -> str:
     told = ip_address(host)
     if isinstance(told, IPv6Address) and told.ipv4_mapped:
         told = told.ipv4_mapped
-    return str(told), port
+    return str(told)
