@@ -93,7 +93,9 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
         url = f"sqlite:///{tmp_path / 'audit.db'}"
     else:
         url = request.getfixturevalue("mongodb_url")
-    return Settings(store=url, data_dir=tmp_path / "node", min_free_bytes=0)
+    return Settings(
+        store=url, data_dir=tmp_path / "node", min_free_bytes=0, self_audit="essential"
+    )
 
 
 @pytest.fixture
@@ -105,5 +107,7 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
 @pytest.fixture
 async def memory_api(tmp_path: Path) -> AsyncIterator[Api]:
     """For claims in which the store has no part."""
-    async with running(Settings(store="sqlite:///:memory:", data_dir=tmp_path)) as api:
+    async with running(
+        Settings(store="sqlite:///:memory:", data_dir=tmp_path, self_audit="essential")
+    ) as api:
         yield api

@@ -257,12 +257,12 @@ class StoreUnreachable(Unavailable):
 
 
 class StorageFull(Unavailable):
-    """No room is left on the disk. Nothing of this was kept; reading goes on."""
+    """No room is left on the disk. Nothing of this was kept, nor shown if it had to be."""
 
     retry_after = 30
 
     def __init__(self) -> None:
-        super().__init__("the disk is full; writing is refused, reading goes on")
+        super().__init__("the disk is full; nothing more can be put on record")
 
 
 class StoreBroken(Unavailable):

@@ -46,9 +46,7 @@ class Accounts:
         self, name: str, password: str, *, scopes: frozenset[Scope], tenant: str = DEFAULT_TENANT
     ) -> User:
         """Keep a new user. Raises InvalidInput for a bad name or password, UserExists."""
-        check_user_name(name)
-        check_tenant_name(tenant)
-        check_password(password)
+        await self.check_new(name, password, tenant=tenant)
         user = User(
             id=self._entropy(12).hex(),
             name=name,
@@ -60,6 +58,14 @@ class Accounts:
         )
         await self._store.add_user(user)
         return user
+
+    async def check_new(self, name: str, password: str, *, tenant: str) -> None:
+        """Return if such a user could be added now. Raises what `add` raises."""
+        check_user_name(name)
+        check_tenant_name(tenant)
+        check_password(password)
+        if await self._store.user_named(name):
+            raise UserExists
 
     async def add_first_admin(self) -> tuple[str, str] | None:
         """Make the first user of an empty store; return its name and its one-time password.

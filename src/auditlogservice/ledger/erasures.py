@@ -20,8 +20,9 @@ from auditlogservice.governance import (
     read_hold,
 )
 from auditlogservice.language import to_document
+from auditlogservice.ledger import acts
 from auditlogservice.ledger.clock import new_id
-from auditlogservice.ledger.diary import Deed
+from auditlogservice.ledger.diary import Actor, Deed
 from auditlogservice.ledger.statistics import COUNT_CAP, SECONDS, Count
 from auditlogservice.ledger.walk import START, Walk
 from auditlogservice.store.port import Document
@@ -153,10 +154,9 @@ def _looked_at(
 
 def requested(job: ErasureJob) -> Deed:
     return Deed(
-        event_type="audit.erasure.requested",
-        name="Erasure requested",
+        act=acts.ERASURE_REQUESTED,
         detail=f"{job.asked_by} asked to erase events: {job.reason}",
-        by=job.asked_by,
+        by=Actor(job.asked_by),
         kind="erasure",
         id=job.id,
         data={"where": to_document(job.where), "reason": job.reason, "end": job.end},
@@ -167,10 +167,9 @@ def requested(job: ErasureJob) -> Deed:
 def ended(job: ErasureJob) -> Deed:
     is_done = job.state == "done"
     return Deed(
-        event_type=f"audit.erasure.{job.state}",
-        name="Erasure done" if is_done else "Erasure failed",
+        act=acts.ERASURE_DONE if is_done else acts.ERASURE_FAILED,
         detail=f"{job.erased:,} events erased, {job.held:,} held, as {job.asked_by} asked",
-        by=job.asked_by,
+        by=Actor(job.asked_by),
         kind="erasure",
         id=job.id,
         data={"erased": job.erased, "held": job.held, "failure": job.failure},

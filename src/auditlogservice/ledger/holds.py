@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from auditlogservice.errors import Conflict, NotFound, OutcomeUnknown, Unavailable
 from auditlogservice.governance import MAX_HOLDS, Hold, read_hold
 from auditlogservice.language import to_document
+from auditlogservice.ledger import acts
 from auditlogservice.ledger.clock import new_id
-from auditlogservice.ledger.diary import Deed
+from auditlogservice.ledger.diary import Actor, Deed
 from auditlogservice.store.port import Document
 
 if TYPE_CHECKING:
@@ -77,10 +78,9 @@ class Holds:
         await self._diary.write(
             principal.tenant,
             Deed(
-                event_type="audit.hold.lifted",
-                name="Legal hold lifted",
+                act=acts.HOLD_LIFTED,
                 detail=f"{principal.name} lifted a legal hold: {reason}",
-                by=principal.name,
+                by=Actor(principal.name),
                 kind="hold",
                 id=hold.id,
                 data={"where": to_document(hold.where), "reason": reason},
@@ -101,10 +101,9 @@ class Holds:
     async def put_on_record(self, document: Document) -> None:
         hold = read_hold(document.id, document.body)
         deed = Deed(
-            event_type="audit.hold.placed",
-            name="Legal hold placed",
+            act=acts.HOLD_PLACED,
             detail=f"{hold.placed_by} placed a legal hold: {hold.reason}",
-            by=hold.placed_by,
+            by=Actor(hold.placed_by),
             kind="hold",
             id=hold.id,
             data={"where": to_document(hold.where), "reason": hold.reason},

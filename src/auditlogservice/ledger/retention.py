@@ -19,7 +19,8 @@ from auditlogservice.canonical import dump
 from auditlogservice.damage import reading_back
 from auditlogservice.errors import Conflict, Outdated, StoreBroken, Unavailable
 from auditlogservice.governance import RetentionRule
-from auditlogservice.ledger.diary import Deed
+from auditlogservice.ledger import acts
+from auditlogservice.ledger.diary import Actor, Deed
 from auditlogservice.store.port import Document
 from auditlogservice.times import format_utc, parse_rfc3339
 
@@ -186,10 +187,9 @@ class Retention:
 
 def _changed(book: RuleBook) -> Deed:
     return Deed(
-        event_type="audit.retention.changed",
-        name="Retention rules changed",
+        act=acts.RETENTION_CHANGED,
         detail=f"{book.changed_by} changed how long events are kept",
-        by=str(book.changed_by),
+        by=Actor(book.changed_by),
         kind="retention",
         id=str(book.version),
         data={"rules": spelled(book.rules), "before": spelled(book.before)},

@@ -15,6 +15,7 @@ from auditlogservice.errors import UnsafeSetup
 from auditlogservice.ledger.accounts import Accounts
 from auditlogservice.ledger.anchorer import Anchorer
 from auditlogservice.ledger.anchors import Anchors
+from auditlogservice.ledger.announcer import Announcer
 from auditlogservice.ledger.clearing import Clearing
 from auditlogservice.ledger.diary import Diary
 from auditlogservice.ledger.eraser import Eraser
@@ -23,11 +24,13 @@ from auditlogservice.ledger.exporter import Exporter
 from auditlogservice.ledger.follower import Follower
 from auditlogservice.ledger.holds import Holds
 from auditlogservice.ledger.keyring import Keyring
+from auditlogservice.ledger.logins import FailedLogins
 from auditlogservice.ledger.passwords import Passwords
 from auditlogservice.ledger.prover import Prover
 from auditlogservice.ledger.recorder import Recorder
 from auditlogservice.ledger.records import Records
 from auditlogservice.ledger.retention import KnownRules, Retention
+from auditlogservice.ledger.selfaudit import SelfAudit
 from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.ledger.sweeper import Sweeper
@@ -42,6 +45,7 @@ from auditlogservice.runtime.observability import (
     AnchorLines,
     PrometheusMetrics,
     SignerLines,
+    Unmeasured,
     configure_logs,
 )
 from auditlogservice.runtime.settings import Settings, load_settings
@@ -120,18 +124,46 @@ def require_store(settings: Settings) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Administration:
+    """What the command line changes in a store, and how it puts that on record."""
+
+    accounts: Accounts
+    self_audit: SelfAudit
+
+
 @asynccontextmanager
-async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
+async def open_administration(settings: Settings) -> AsyncIterator[Administration]:
     """Users without a server: what the command line needs."""
-    store = await open_store(settings)
-    passwords = Passwords()
-    try:
-        yield Accounts(
-            store.accounts, passwords=passwords, clock=utc_now, entropy=secrets.token_bytes
+    async with AsyncExitStack() as stack:
+        store = await open_store(settings)
+        stack.push_async_callback(store.close)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        gauge, entropy = Unmeasured(), secrets.token_bytes
+        recorder = Recorder(
+            store.events,
+            on_commit=lambda _: None,
+            kept_for=lambda *_: None,
+            clock=utc_now,
+            entropy=entropy,
+            gauge=gauge,
+            max_queued_events=settings.queue_events,
+            max_queued_bytes=settings.queue_bytes,
         )
-    finally:
-        passwords.close()
-        await store.close()
+        # Waited for here, so that an error of the command is not one of a group of tasks.
+        writing = asyncio.create_task(recorder.run())
+        stack.push_async_callback(asyncio.wait, [writing])
+        stack.callback(recorder.close)
+        yield Administration(
+            Accounts(store.accounts, passwords=passwords, clock=utc_now, entropy=entropy),
+            SelfAudit(
+                Diary(recorder, clock=utc_now, gauge=gauge),
+                mode=settings.self_audit,
+                clock=utc_now,
+                entropy=entropy,
+            ),
+        )
 
 
 async def settle_ledger_keys(settings: Settings) -> None:
@@ -204,12 +236,19 @@ async def open_services(
             entropy=secrets.token_bytes,
             on_commit=follower.nudge,
         )
-        governing = _governing(store, known, recorder, eraser, clock, metrics)
+        diary = Diary(recorder, clock=clock, gauge=metrics)
+        governing = _governing(store, known, diary, eraser, clock, metrics)
+        self_audit = SelfAudit(
+            diary, mode=settings.self_audit, clock=clock, entropy=secrets.token_bytes
+        )
+        announcer = Announcer(store.ledger, store.documents, diary, mode=settings.self_audit)
+        accounts = Accounts(
+            store.accounts, passwords=passwords, clock=clock, entropy=secrets.token_bytes
+        )
+        failed_logins = FailedLogins(accounts, self_audit, clock=clock)
         cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
         services = Services(
-            accounts=Accounts(
-                store.accounts, passwords=passwords, clock=clock, entropy=secrets.token_bytes
-            ),
+            accounts=accounts,
             anchors=anchors,
             batches=BatchRoom(),
             clock=clock,
@@ -217,11 +256,13 @@ async def open_services(
             erasures=governing.erasures,
             exporter=Exporter(store.events),
             exports=Places(MAX_EXPORTS),
+            failed_logins=failed_logins,
             follower=follower,
             keyring=keyring,
             holds=governing.holds,
             metrics=metrics,
             prover=prover,
+            self_audit=self_audit,
             signer=signer,
             ping=store.events.ping,
             recorder=recorder,
@@ -248,9 +289,11 @@ async def open_services(
         stack.callback(anchorer.close)
         tasks.create_task(follower.run())
         stack.callback(follower.close)
-        for worker in (known, governing.sweeper, governing.undertaker):
+        for worker in (known, governing.sweeper, governing.undertaker, announcer):
             tasks.create_task(worker.run())
             stack.callback(worker.close)
+        tasks.create_task(failed_logins.run())
+        stack.push_async_callback(failed_logins.close)  # it has something to record then
         # Streams never end by themselves, and the server waits for them before it stops us.
         with on_stop_signal(follower.close):
             yield services
@@ -270,13 +313,12 @@ class _Governing:
 def _governing(
     store: Store,
     known: KnownRules,
-    recorder: Recorder,
+    diary: Diary,
     eraser: Eraser,
     clock: Clock,
     metrics: PrometheusMetrics,
 ) -> _Governing:
     documents, entropy = store.documents, secrets.token_bytes
-    diary = Diary(recorder, clock=clock)
     clearing = Clearing(store.events, documents, eraser)
     node = secrets.token_hex(8)  # of this process, for what it claims to be doing
     undertaker = Undertaker(

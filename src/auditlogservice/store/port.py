@@ -33,10 +33,14 @@ MAX_CONTRADICTIONS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """The drafts of one request, all of one tenant. If `atomic`, all are kept or none."""
+    """The drafts of one request, all of one tenant. If `atomic`, all are kept or none.
+
+    What is `urgent` is kept as long as the disk takes it; room may be refused to the rest before.
+    """
 
     drafts: tuple[Draft, ...]
     atomic: bool = False
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,12 +252,12 @@ class LedgerStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A small thing of a tenant's, as JSON: a hold, the retention rules, an erasure, an anchor.
+    """A small thing of a tenant's: a hold, the retention rules, an erasure, an anchor, a setting.
 
     `version` counts its changes, from 1.
     """
 
-    kind: Literal["hold", "retention", "erasure", "keys", "witnessed", "timestamp"]
+    kind: Literal["hold", "retention", "erasure", "keys", "witnessed", "timestamp", "self_audit"]
     tenant: str
     id: str
     body: bytes

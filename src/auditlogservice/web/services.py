@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.follower import Follower
     from auditlogservice.ledger.holds import Holds
     from auditlogservice.ledger.keyring import Keyring
+    from auditlogservice.ledger.logins import FailedLogins
     from auditlogservice.ledger.prover import Prover
     from auditlogservice.ledger.recorder import Recorder
     from auditlogservice.ledger.records import Records
     from auditlogservice.ledger.retention import Retention
+    from auditlogservice.ledger.selfaudit import SelfAudit
     from auditlogservice.ledger.signer import Signer
     from auditlogservice.ledger.statistics import Statistics
     from auditlogservice.ledger.tokens import Tokens
@@ -50,6 +52,7 @@ class Services:
     erasures: Erasures
     exporter: Exporter
     exports: Places
+    failed_logins: FailedLogins
     follower: Follower
     keyring: Keyring
     holds: Holds
@@ -58,6 +61,7 @@ class Services:
     prover: Prover
     recorder: Recorder
     records: Records
+    self_audit: SelfAudit
     signer: Signer
     retention: Retention
     statistics: Statistics

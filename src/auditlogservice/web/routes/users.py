@@ -11,10 +11,13 @@ from starlette.responses import Response
 from auditlogservice import canonical
 from auditlogservice.access import DEFAULT_SCOPES, describe_user, format_scopes, parse_scopes
 from auditlogservice.errors import Conflict
+from auditlogservice.ledger import acts, telling
+from auditlogservice.ledger.passwords import check_password
 from auditlogservice.validation import Model, validate
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Anyone, UserManager
 from auditlogservice.web.bodies import MAX_USER_BYTES, read_body, require_media
+from auditlogservice.web.callers import caller_of
 from auditlogservice.web.documents import JSON, answers, body, problems, refer
 from auditlogservice.web.questions import refuse_parameters
 from auditlogservice.web.services import services
@@ -91,9 +94,14 @@ async def add_user(request: Request, caller: UserManager) -> Response:
     refuse_parameters(request)
     asked = await _read(request, NewUser)
     scopes = _grantable(caller, asked.scopes)
-    user = await services(request).accounts.add(
-        asked.name, asked.password, scopes=scopes, tenant=caller.tenant
-    )
+    here = services(request)
+    await here.accounts.check_new(asked.name, asked.password, tenant=caller.tenant)
+    async with here.self_audit.doing(
+        acts.USER_ADDED, caller_of(request, caller), telling.user_added(asked.name, scopes)
+    ):
+        user = await here.accounts.add(
+            asked.name, asked.password, scopes=scopes, tenant=caller.tenant
+        )
     return json_answer(describe_user(user), 201, {"Location": f"/users/{user.name}"})
 
 
@@ -124,15 +132,21 @@ async def change_user(request: Request, name: str, caller: UserManager) -> Respo
     """
     refuse_parameters(request)
     asked = await _read(request, UserChange)
-    accounts = services(request).accounts
-    user = await accounts.user(name, tenant=caller.tenant)
+    here = services(request)
+    user = await here.accounts.user(name, tenant=caller.tenant)
     _require_all(caller, user.scopes)
     scopes = None if asked.scopes is None else _grantable(caller, asked.scopes)
     if user.id == caller.user_id and (asked.disabled or scopes is not None):
         raise Conflict("nobody can disable themselves or change their own scopes")
-    user = await accounts.change(
+    if asked.password is not None:
+        check_password(asked.password)
+    entry = telling.user_changed(
         user, password=asked.password, scopes=scopes, disabled=asked.disabled
     )
+    async with here.self_audit.doing(acts.USER_CHANGED, caller_of(request, caller), entry):
+        user = await here.accounts.change(
+            user, password=asked.password, scopes=scopes, disabled=asked.disabled
+        )
     return json_answer(describe_user(user))
 
 
@@ -145,12 +159,15 @@ async def change_user(request: Request, name: str, caller: UserManager) -> Respo
 async def remove_user(request: Request, name: str, caller: UserManager) -> Response:
     """Remove a user, who has no scope that the caller lacks; its events stay."""
     refuse_parameters(request)
-    accounts = services(request).accounts
-    user = await accounts.user(name, tenant=caller.tenant)
+    here = services(request)
+    user = await here.accounts.user(name, tenant=caller.tenant)
     _require_all(caller, user.scopes)
     if user.id == caller.user_id:
         raise Conflict("nobody can remove themselves")
-    await accounts.remove(user)
+    async with here.self_audit.doing(
+        acts.USER_REMOVED, caller_of(request, caller), telling.user_removed(user)
+    ):
+        await here.accounts.remove(user)
     return Response(status_code=204)
 
 
