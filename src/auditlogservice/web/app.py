@@ -28,6 +28,7 @@ from auditlogservice.web.routes import (
     retention,
     tokens,
     users,
+    verifications,
 )
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def create_app(
     problems.install(app)
     for module in (
         tokens, batches, lists, follow, exports, events, erasures, holds, retention, ledger,
-        anchors, users, health, limits, pages,
+        anchors, verifications, users, health, limits, pages,
     ):  # fmt: skip
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id)
