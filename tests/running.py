@@ -12,7 +12,8 @@ import pytest
 
 from auditlogservice.access import DEFAULT_TENANT, Scope
 from auditlogservice.runtime.settings import Settings
-from auditlogservice.runtime.wiring import build_app, utc_now
+from auditlogservice.runtime.wiring import build_app, open_store, utc_now
+from auditlogservice.store.port import Document
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -84,6 +85,16 @@ async def running(settings: Settings, time: Time | None = None) -> AsyncIterator
         httpx2.AsyncClient(transport=transport, base_url="http://test") as http,
     ):
         yield Api(app, http, app.state.services, time)
+
+
+async def said_already(settings: Settings) -> None:
+    """Have the default tenant's log say how it is kept, so that no restart says so in it."""
+    store = await open_store(settings)
+    body = settings.self_audit.encode()
+    await store.documents.put(
+        Document(kind="self_audit", tenant=DEFAULT_TENANT, id="mode", body=body)
+    )
+    await store.close()
 
 
 @pytest.fixture(params=["sqlite", "mongodb"])

@@ -191,7 +191,9 @@ class Client:
         """Have it put on record, in the log itself, what an audit of it found."""
         states: Counter[str] = Counter()
         for state, count in report.states.items():
-            states[str(state).partition(":")[0]] += count  # an erasure's reason is in the log already
+            states[str(state).partition(":")[0]] += (
+                count  # an erasure's reason is in the log already
+            )
         told: Json = {
             "size": report.size,
             "root": report.root.hex(),
