@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from auditlogservice.filters import Filter
     from auditlogservice.governance import Hold
     from auditlogservice.ledger.clock import Clock, Entropy
-    from auditlogservice.ledger.diary import Diary
+    from auditlogservice.ledger.diary import Diary, Origin
     from auditlogservice.ledger.statistics import Relation
     from auditlogservice.store.port import DocumentStore, EventStore
 
@@ -91,7 +91,9 @@ class Erasures:
         relation: Relation = "eq" if is_whole and way.place + 1 >= end else "gte"
         return Preview(Count(seen, relation), Count(seen - free, relation), sample)
 
-    async def ask(self, principal: Principal, where: Filter, *, reason: str) -> ErasureJob:
+    async def ask(
+        self, principal: Principal, where: Filter, *, reason: str, origin: Origin | None = None
+    ) -> ErasureJob:
         """Take an erasure in. Raises Conflict if MAX_ERASURES of the tenant are running."""
         await self._make_room(principal.tenant)
         now = self._clock()
@@ -107,7 +109,7 @@ class Erasures:
         await self._documents.put(document)
         # From here on it will be done, and who does it puts it on record if this fails.
         self._on_ask()
-        await self._diary.write_done(principal.tenant, requested(job))
+        await self._diary.write_done(principal.tenant, requested(job, origin))
         return job
 
     async def all(self, tenant: str) -> list[ErasureJob]:
@@ -152,7 +154,7 @@ def _looked_at(
 # ---- what is on record of an erasure ------------------------------------------------------
 
 
-def requested(job: ErasureJob) -> Deed:
+def requested(job: ErasureJob, origin: Origin | None = None) -> Deed:
     return Deed(
         act=acts.ERASURE_REQUESTED,
         detail=f"{job.asked_by} asked to erase events: {job.reason}",
@@ -161,6 +163,7 @@ def requested(job: ErasureJob) -> Deed:
         id=job.id,
         data={"where": to_document(job.where), "reason": job.reason, "end": job.end},
         key=f"erasure-requested/{job.id}",
+        origin=origin,
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from auditlogservice.access import Principal
     from auditlogservice.filters import Filter
     from auditlogservice.ledger.clock import Clock, Entropy
-    from auditlogservice.ledger.diary import Diary
+    from auditlogservice.ledger.diary import Diary, Origin
     from auditlogservice.store.port import DocumentStore
 
 _PLACED, _ON_RECORD = 1, 2  # versions of a hold's document
@@ -37,7 +37,9 @@ class Holds:
         self._clock = clock
         self._entropy = entropy
 
-    async def place(self, principal: Principal, where: Filter, *, reason: str) -> Hold:
+    async def place(
+        self, principal: Principal, where: Filter, *, reason: str, origin: Origin | None = None
+    ) -> Hold:
         """Forbid to erase what matches, from now on. Raises Conflict beyond MAX_HOLDS."""
         if len(await self.standing(principal.tenant)) >= MAX_HOLDS:
             raise Conflict(f"a tenant may have {MAX_HOLDS:,} legal holds; lift others first")
@@ -54,7 +56,7 @@ class Holds:
         )
         await self._documents.put(document)
         try:
-            await self.put_on_record(document)
+            await self.put_on_record(document, origin)
         except Unavailable:  # the hold stands, whatever became of its record
             raise OutcomeUnknown from None
         return hold
@@ -72,7 +74,9 @@ class Holds:
             raise NotFound("no hold has this id")
         return read_hold(found.id, found.body)
 
-    async def lift(self, principal: Principal, hold_id: str, *, reason: str) -> None:
+    async def lift(
+        self, principal: Principal, hold_id: str, *, reason: str, origin: Origin | None = None
+    ) -> None:
         """End a hold. Raises NotFound."""
         hold = await self.get(principal.tenant, hold_id)
         await self._diary.write(
@@ -85,6 +89,7 @@ class Holds:
                 id=hold.id,
                 data={"where": to_document(hold.where), "reason": reason},
                 key=f"hold-lifted/{new_id(self._clock(), self._entropy)}",
+                origin=origin,
             ),
         )
         try:
@@ -98,7 +103,7 @@ class Holds:
         """Return the holds, of all tenants, that a process which was killed has placed."""
         return [each for each in await self._documents.all("hold") if each.version == _PLACED]
 
-    async def put_on_record(self, document: Document) -> None:
+    async def put_on_record(self, document: Document, origin: Origin | None = None) -> None:
         hold = read_hold(document.id, document.body)
         deed = Deed(
             act=acts.HOLD_PLACED,
@@ -108,6 +113,7 @@ class Holds:
             id=hold.id,
             data={"where": to_document(hold.where), "reason": hold.reason},
             key=f"hold-placed/{hold.id}",
+            origin=origin,
         )
         await self._diary.write(document.tenant, deed)
         await self._documents.put(replace(document, version=_ON_RECORD))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from auditlogservice.access import Principal
     from auditlogservice.canonical import Json
     from auditlogservice.ledger.clock import Clock
-    from auditlogservice.ledger.diary import Diary
+    from auditlogservice.ledger.diary import Diary, Origin
     from auditlogservice.store.port import DocumentStore
 
 REFRESH_EVERY = 1.0  # seconds
@@ -148,7 +148,12 @@ class Retention:
         return _read(found) if found else RuleBook()
 
     async def change(
-        self, principal: Principal, rules: Sequence[RetentionRule], *, version: int | None
+        self,
+        principal: Principal,
+        rules: Sequence[RetentionRule],
+        *,
+        version: int | None,
+        origin: Origin | None = None,
     ) -> RuleBook:
         """Replace all rules. Raises Outdated if `version` is given, and is not that of the rules.
 
@@ -175,7 +180,7 @@ class Retention:
             )
             if await self._documents.put(document):
                 self._known.learn(document)
-                await self._diary.write_done(principal.tenant, _changed(new))
+                await self._diary.write_done(principal.tenant, _changed(new, origin))
                 self._on_change()
                 return new
         raise Conflict("others change the rules all the time; try again")
@@ -185,7 +190,7 @@ class Retention:
         await self._diary.write(tenant, _changed(book))
 
 
-def _changed(book: RuleBook) -> Deed:
+def _changed(book: RuleBook, origin: Origin | None = None) -> Deed:
     return Deed(
         act=acts.RETENTION_CHANGED,
         detail=f"{book.changed_by} changed how long events are kept",
@@ -194,4 +199,5 @@ def _changed(book: RuleBook) -> Deed:
         id=str(book.version),
         data={"rules": spelled(book.rules), "before": spelled(book.before)},
         key=f"retention-changed/{book.version}",
+        origin=origin,
     )

@@ -12,7 +12,7 @@ from auditlogservice.language import to_document
 from auditlogservice.times import format_utc
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Eraser
-from auditlogservice.web.callers import record_read
+from auditlogservice.web.callers import origin_of, record_read
 from auditlogservice.web.choosing import NewErasure, chosen, read_governing
 from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.patience import while_connected
@@ -54,7 +54,7 @@ async def start_erasure(request: Request, caller: Eraser) -> Response:
             where=where,
         )
         return json_answer(found)
-    job = await erasures.ask(caller, where, reason=asked.reason)
+    job = await erasures.ask(caller, where, reason=asked.reason, origin=origin_of(request))
     return json_answer(_shown(job), 202, {"Location": f"/erasures/{job.id}"})
 
 

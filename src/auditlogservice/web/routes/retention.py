@@ -15,6 +15,7 @@ from auditlogservice.ledger.retention import spelled
 from auditlogservice.times import format_utc
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Admin
+from auditlogservice.web.callers import origin_of
 from auditlogservice.web.choosing import read_governing
 from auditlogservice.web.documents import answers, body, parameter, problems, refer
 from auditlogservice.web.questions import refuse_parameters
@@ -76,7 +77,10 @@ async def replace_rules(request: Request, caller: Admin) -> Response:
     asked = await read_governing(request, NewRules)
     _check_once_each(asked.rules)
     retention = services(request).retention
-    return _answer(await retention.change(caller, asked.rules, version=_expected(request)))
+    book = await retention.change(
+        caller, asked.rules, version=_expected(request), origin=origin_of(request)
+    )
+    return _answer(book)
 
 
 def _check_once_each(rules: Sequence[RetentionRule]) -> None:
