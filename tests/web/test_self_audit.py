@@ -269,6 +269,21 @@ async def test_whoever_lacks_a_scope_is_on_record(watched: Api) -> None:
     assert found[0]["outcome"] == "failure"
 
 
+async def test_a_token_that_was_ended_is_on_record_when_it_is_tried(
+    watched_memory: Api,
+) -> None:
+    bob = await watched_memory.add("bob", tenant="acme")
+    user = await watched_memory.services.accounts.user("bob")
+    await watched_memory.services.accounts.change(user, disabled=True)
+    watched_memory.time.advance(seconds=1)
+    assert (await watched_memory.http.get("/me", headers=bob)).status_code == 401
+    forged = {"Authorization": bob["Authorization"][:-8] + "AAAAAAAA"}
+    assert (await watched_memory.http.get("/me", headers=forged)).status_code == 401
+    (denied,) = await own_records(watched_memory, "audit.access.denied", tenant="acme")
+    assert denied["actor"]["id"] == "bob"
+    assert denied["event_data"] == {"token": "ended"}
+
+
 async def test_changes_of_users_are_on_record_with_what_was_before(api: Api) -> None:
     admin = await api.add("admin")
     new = {"name": "bob", "password": PASSWORD, "scopes": ["events:read"]}

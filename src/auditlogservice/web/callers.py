@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from auditlogservice.access import format_scopes
+from auditlogservice.errors import InsufficientScope, NotAuthenticated
 from auditlogservice.ledger import acts
 from auditlogservice.ledger.diary import Actor, Origin
 from auditlogservice.ledger.reads import Read, asked_values, question_text
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from auditlogservice.access import Principal, User
+    from auditlogservice.canonical import Json
     from auditlogservice.events import Record
     from auditlogservice.filters import Filter
     from auditlogservice.ledger.reads import Kind
@@ -100,24 +102,23 @@ async def record_export(  # noqa: PLR0913 - what there is to say, each by its na
     await services(request).self_audit.record(acts.EVENTS_EXPORTED, caller_of(request, who), entry)
 
 
-async def record_denial(request: Request, scope: str) -> None:
-    """Put it on record that a caller who is known lacked a scope."""
+async def record_denial(request: Request, error: InsufficientScope | NotAuthenticated) -> None:
+    """Put it on record that a caller was refused, if it is known who that was."""
     who: Principal | None = getattr(request.state, "principal", None)
-    if who is None:
+    data: dict[str, Json]
+    if isinstance(error, InsufficientScope) and who:
+        name, tenant = who.name, who.tenant
+        data = {"scope": error.scope, "has": list(format_scopes(who.scopes).split())}
+    elif isinstance(error, NotAuthenticated) and error.of:
+        name, tenant = error.of
+        data = {"token": "ended"}
+    else:
         return
     route = f"{request.method} {getattr(request.scope.get('route'), 'path', request.url.path)}"
-    entry = Entry(
-        detail=f"{who.name} lacked the scope {scope}",
-        kind="route",
-        id=route,
-        data={"scope": scope, "has": list(format_scopes(who.scopes).split())},
-    )
+    caller = Caller(actor=Actor(name), tenant=tenant, origin=origin_of(request))
+    entry = Entry(detail=f"{name} was refused: {error}", kind="route", id=route, data=data)
     await services(request).self_audit.once(
-        acts.ACCESS_DENIED,
-        caller_of(request, who),
-        entry,
-        what=f"{route} {scope}",
-        outcome="failure",
+        acts.ACCESS_DENIED, caller, entry, what=f"{route} {error}", outcome="failure"
     )
 
 

@@ -318,9 +318,9 @@ def install(app: FastAPI) -> None:
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, AuditLogError)  # noqa: S101 - how it is registered
-        if isinstance(error, errors.InsufficientScope):
+        if isinstance(error, errors.InsufficientScope | errors.NotAuthenticated):
             try:
-                await record_denial(request, error.scope)
+                await record_denial(request, error)
             except errors.Unavailable as unrecorded:
                 error = unrecorded
         return answer_error(request, error)
