@@ -69,6 +69,12 @@ async def until_recorded(api: Api, event_type: str) -> list[dict[str, Any]]:
     return await own_records(api, event_type)
 
 
+def begin_window(api: Api) -> None:
+    """Put the clock forward to where a window begins, so that what follows lies within one."""
+    now = api.time()
+    api.time.advance(minutes=5 - now.minute % 5, seconds=-now.second)
+
+
 def kinds(records: list[dict[str, Any]]) -> list[str]:
     return [record["event_data"]["kind"] for record in records]
 
@@ -146,7 +152,7 @@ async def test_the_pages_of_a_question_are_one_record_in_each_window(watched: Ap
     source, bob = await watched.add("source"), await watched.add("bob", Scope.EVENTS_READ)
     for _ in range(3):
         await watched.record(source)
-    watched.time.advance(minutes=5 - watched.time().minute % 5, seconds=-watched.time().second)
+    begin_window(watched)
     for _ in range(2):
         path = "/events?user_id=source&limit=1"
         while path:
@@ -164,6 +170,7 @@ async def test_several_nodes_make_one_record_of_one_question(full: Settings) -> 
     elsewhere = full.model_copy(update={"data_dir": full.data_dir / "other"})
     async with running(full) as one, running(elsewhere) as other:
         bob = await one.add("bob")
+        begin_window(one)
         await one.listed(bob, "?actor.id=alice")
         other.time.ahead = one.time.ahead
         await other.listed(bob, "?actor.id=alice")
@@ -259,6 +266,7 @@ async def test_failures_that_cannot_be_recorded_wait_and_are_counted(
 
 async def test_whoever_lacks_a_scope_is_on_record(watched: Api) -> None:
     writer = await watched.add("writer", Scope.EVENTS_WRITE)
+    begin_window(watched)
     for _ in range(2):
         assert (await watched.http.get("/events", headers=writer)).status_code == 403
     assert (await watched.http.post("/users", headers=writer)).status_code == 403
@@ -352,6 +360,7 @@ async def test_an_export_is_on_record_with_what_was_asked(api: Api) -> None:
 
 async def test_a_verifier_is_on_record_and_so_is_what_it_found(watched: Api) -> None:
     bob = await watched.add("bob")
+    begin_window(watched)
     for path in ("tile/entries/000.p/1", "openings/0", "tile/0/000.p/1"):
         answer = await watched.http.get(f"/ledger/default/{path}", headers=bob)
         assert answer.status_code == 200
