@@ -42,8 +42,8 @@ def origin_of(request: Request) -> Origin:
     )
 
 
-def caller_of(request: Request, who: Principal | User) -> Caller:
-    """Return who asks, for the record of what they do."""
+def author_of(request: Request, who: Principal | User) -> Caller:
+    """Return who asks, as the author of what goes on record."""
     return Caller(actor=Actor(who.name), tenant=who.tenant, origin=origin_of(request))
 
 
@@ -64,7 +64,7 @@ async def record_read(
 ) -> None:
     """Put it on record that a question about events is about to be answered."""
     read = Read(kind=kind, question=question, where=where, records=records)
-    await services(request).self_audit.read(caller_of(request, who), read)
+    await services(request).self_audit.read(author_of(request, who), read)
 
 
 async def record_one_read(
@@ -73,7 +73,7 @@ async def record_one_read(
     """Put it on record that one event is about to be shown."""
     shown = () if record is None else (record,)
     read = Read(kind=kind, question=event_id, where=None, records=shown)
-    await services(request).self_audit.read(caller_of(request, who), read)
+    await services(request).self_audit.read(author_of(request, who), read)
 
 
 async def record_export(  # noqa: PLR0913 - what there is to say, each by its name
@@ -99,7 +99,7 @@ async def record_export(  # noqa: PLR0913 - what there is to say, each by its na
             "end": end,
         },
     )
-    await services(request).self_audit.record(acts.EVENTS_EXPORTED, caller_of(request, who), entry)
+    await services(request).self_audit.record(acts.EVENTS_EXPORTED, author_of(request, who), entry)
 
 
 async def record_denial(request: Request, error: InsufficientScope | NotAuthenticated) -> None:
@@ -130,5 +130,5 @@ async def record_ledger_read(request: Request, who: Principal) -> None:
         id=who.tenant,
         data={"path": request.url.path},
     )
-    caller = caller_of(request, who)
+    caller = author_of(request, who)
     await services(request).self_audit.once(acts.LEDGER_READ, caller, entry, what="ledger")

@@ -24,7 +24,7 @@ from auditlogservice.ledger.acts import LOGIN_SUCCEEDED
 from auditlogservice.ledger.selfaudit import Entry
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.bodies import MAX_FORM_BYTES, read_body, require_media
-from auditlogservice.web.callers import caller_of, origin_of
+from auditlogservice.web.callers import author_of, origin_of
 from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.services import services
 
@@ -73,7 +73,7 @@ async def issue_token(request: Request) -> Response:
         id=user.name,
         data={"scopes": list(scope.split()), "expires_in": token.expires_in},
     )
-    await here.self_audit.record(LOGIN_SUCCEEDED, caller_of(request, user), entry)
+    await here.self_audit.record(LOGIN_SUCCEEDED, author_of(request, user), entry)
     answer = {
         "access_token": token.text,
         "token_type": "bearer",

@@ -17,7 +17,7 @@ from auditlogservice.validation import Model, validate
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Anyone, UserManager
 from auditlogservice.web.bodies import MAX_USER_BYTES, read_body, require_media
-from auditlogservice.web.callers import caller_of
+from auditlogservice.web.callers import author_of
 from auditlogservice.web.documents import JSON, answers, body, problems, refer
 from auditlogservice.web.questions import refuse_parameters
 from auditlogservice.web.services import services
@@ -97,7 +97,7 @@ async def add_user(request: Request, caller: UserManager) -> Response:
     here = services(request)
     await here.accounts.check_new(asked.name, asked.password, tenant=caller.tenant)
     async with here.self_audit.doing(
-        acts.USER_ADDED, caller_of(request, caller), telling.user_added(asked.name, scopes)
+        acts.USER_ADDED, author_of(request, caller), telling.user_added(asked.name, scopes)
     ):
         user = await here.accounts.add(
             asked.name, asked.password, scopes=scopes, tenant=caller.tenant
@@ -143,7 +143,7 @@ async def change_user(request: Request, name: str, caller: UserManager) -> Respo
     entry = telling.user_changed(
         user, password=asked.password, scopes=scopes, disabled=asked.disabled
     )
-    async with here.self_audit.doing(acts.USER_CHANGED, caller_of(request, caller), entry):
+    async with here.self_audit.doing(acts.USER_CHANGED, author_of(request, caller), entry):
         user = await here.accounts.change(
             user, password=asked.password, scopes=scopes, disabled=asked.disabled
         )
@@ -165,7 +165,7 @@ async def remove_user(request: Request, name: str, caller: UserManager) -> Respo
     if user.id == caller.user_id:
         raise Conflict("nobody can remove themselves")
     async with here.self_audit.doing(
-        acts.USER_REMOVED, caller_of(request, caller), telling.user_removed(user)
+        acts.USER_REMOVED, author_of(request, caller), telling.user_removed(user)
     ):
         await here.accounts.remove(user)
     return Response(status_code=204)

@@ -13,7 +13,7 @@ from auditlogservice.ledger.acts import LEDGER_VERIFIED
 from auditlogservice.ledger.selfaudit import Entry
 from auditlogservice.merkle import MAX_SIZE
 from auditlogservice.web.authn import LedgerReader
-from auditlogservice.web.callers import caller_of
+from auditlogservice.web.callers import author_of
 from auditlogservice.web.choosing import read_governing
 from auditlogservice.web.documents import body, problems, refer
 from auditlogservice.web.routes.ledger import require_own
@@ -61,7 +61,7 @@ async def record_verification(request: Request, tenant: str, caller: LedgerReade
     )
     await services(request).self_audit.record(
         LEDGER_VERIFIED,
-        caller_of(request, caller),
+        author_of(request, caller),
         entry,
         outcome="success" if told.found == 0 else "failure",
     )
