@@ -86,6 +86,10 @@ RETENTION_CHANGED = Act(
     "audit.retention.changed", "Retention rules changed", "the retention rules were replaced",
     urgent=True,
 )  # fmt: skip
+REDACTION_CHANGED = Act(
+    "audit.redaction.changed", "Redaction rules changed", "the redaction rules were replaced",
+    urgent=True,
+)  # fmt: skip
 SETTINGS_CHANGED = Act(
     "audit.settings.changed", "Settings changed",
     "this log is kept under another AUDITLOG_SELF_AUDIT from here on",
@@ -104,5 +108,6 @@ ACTS = (
     USER_ADDED, USER_CHANGED, USER_REMOVED, CLIENT_ADDED, CLIENT_CHANGED, CLIENT_REMOVED,
     TENANT_ADDED, TENANT_CHANGED, TENANT_REMOVED,
     EVENTS_READ, EVENTS_EXPORTED, EVENT_ERASED, ERASURE_REQUESTED, ERASURE_DONE, ERASURE_FAILED,
-    HOLD_PLACED, HOLD_LIFTED, RETENTION_CHANGED, SETTINGS_CHANGED, LEDGER_READ, LEDGER_VERIFIED,
+    HOLD_PLACED, HOLD_LIFTED, RETENTION_CHANGED, REDACTION_CHANGED, SETTINGS_CHANGED,
+    LEDGER_READ, LEDGER_VERIFIED,
 )  # fmt: skip
