@@ -141,8 +141,10 @@ class Tokens:
         if claims.expires_at <= self._clock():
             raise NotAuthenticated(tried=True)
         user = await self._user(claims)
-        if user is None or user.disabled or user.generation != claims.generation:
+        if user is None:
             raise NotAuthenticated(tried=True)
+        if user.disabled or user.generation != claims.generation:
+            raise NotAuthenticated(tried=True, of=(user.name, user.tenant))
         return Principal(
             user_id=user.id,
             name=user.name,

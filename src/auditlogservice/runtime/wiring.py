@@ -15,6 +15,7 @@ from auditlogservice.errors import UnsafeSetup
 from auditlogservice.ledger.accounts import Accounts
 from auditlogservice.ledger.anchorer import Anchorer
 from auditlogservice.ledger.anchors import Anchors
+from auditlogservice.ledger.announcer import Announcer
 from auditlogservice.ledger.clearing import Clearing
 from auditlogservice.ledger.diary import Diary
 from auditlogservice.ledger.eraser import Eraser
@@ -23,6 +24,7 @@ from auditlogservice.ledger.exporter import Exporter
 from auditlogservice.ledger.follower import Follower
 from auditlogservice.ledger.holds import Holds
 from auditlogservice.ledger.keyring import Keyring
+from auditlogservice.ledger.logins import FailedLogins
 from auditlogservice.ledger.passwords import Passwords
 from auditlogservice.ledger.prover import Prover
 from auditlogservice.ledger.recorder import Recorder
@@ -30,6 +32,7 @@ from auditlogservice.ledger.records import Records
 from auditlogservice.ledger.redacting import REDACTION, Redacting
 from auditlogservice.ledger.retention import RETENTION, keeping
 from auditlogservice.ledger.rulebooks import KnownRules, RuleBooks
+from auditlogservice.ledger.selfaudit import SelfAudit
 from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.ledger.sweeper import Sweeper
@@ -45,6 +48,7 @@ from auditlogservice.runtime.observability import (
     AnchorLines,
     PrometheusMetrics,
     SignerLines,
+    Unmeasured,
     configure_logs,
 )
 from auditlogservice.runtime.settings import Settings, load_settings
@@ -127,22 +131,53 @@ def require_store(settings: Settings) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Administration:
+    """What the command line changes in a store, and how it puts that on record."""
+
+    accounts: Accounts
+    self_audit: SelfAudit
+
+
 @asynccontextmanager
-async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
+async def open_administration(settings: Settings) -> AsyncIterator[Administration]:
     """Users without a server: what the command line needs."""
-    store = await open_store(settings)
-    passwords = Passwords()
-    try:
-        yield Accounts(
-            store.accounts,
-            tenants=_tenants(store, utc_now),
-            passwords=passwords,
+    async with AsyncExitStack() as stack:
+        store = await open_store(settings)
+        stack.push_async_callback(store.close)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        gauge, entropy = Unmeasured(), secrets.token_bytes
+        recorder = Recorder(
+            store.events,
+            on_commit=lambda _: None,
+            kept_for=lambda *_: None,
+            redact=lambda _, event: event,
             clock=utc_now,
-            entropy=secrets.token_bytes,
+            entropy=entropy,
+            gauge=gauge,
+            max_queued_events=settings.queue_events,
+            max_queued_bytes=settings.queue_bytes,
         )
-    finally:
-        passwords.close()
-        await store.close()
+        # Waited for here, so that an error of the command is not one of a group of tasks.
+        writing = asyncio.create_task(recorder.run())
+        stack.push_async_callback(asyncio.wait, [writing])
+        stack.callback(recorder.close)
+        yield Administration(
+            Accounts(
+                store.accounts,
+                tenants=_tenants(store, utc_now),
+                passwords=passwords,
+                clock=utc_now,
+                entropy=entropy,
+            ),
+            SelfAudit(
+                Diary(recorder, clock=utc_now, gauge=gauge),
+                mode=settings.self_audit,
+                clock=utc_now,
+                entropy=entropy,
+            ),
+        )
 
 
 @asynccontextmanager
@@ -234,17 +269,24 @@ async def open_services(
             entropy=secrets.token_bytes,
             on_commit=follower.nudge,
         )
-        governing = _governing(store, known, recorder, eraser, clock, metrics)
+        diary = Diary(recorder, clock=clock, gauge=metrics)
+        governing = _governing(store, known, diary, eraser, clock, metrics)
+        self_audit = SelfAudit(
+            diary, mode=settings.self_audit, clock=clock, entropy=secrets.token_bytes
+        )
+        announcer = Announcer(store.ledger, store.documents, diary, mode=settings.self_audit)
         tenants = _tenants(store, clock)
+        accounts = Accounts(
+            store.accounts,
+            tenants=tenants,
+            passwords=passwords,
+            clock=clock,
+            entropy=secrets.token_bytes,
+        )
+        failed_logins = FailedLogins(accounts, self_audit, clock=clock)
         cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
         services = Services(
-            accounts=Accounts(
-                store.accounts,
-                tenants=tenants,
-                passwords=passwords,
-                clock=clock,
-                entropy=secrets.token_bytes,
-            ),
+            accounts=accounts,
             anchors=anchors,
             batches=BatchRoom(),
             clock=clock,
@@ -252,11 +294,13 @@ async def open_services(
             erasures=governing.erasures,
             exporter=Exporter(store.events),
             exports=Places(MAX_EXPORTS),
+            failed_logins=failed_logins,
             follower=follower,
             keyring=keyring,
             holds=governing.holds,
             metrics=metrics,
             prover=prover,
+            self_audit=self_audit,
             signer=signer,
             ping=store.events.ping,
             recorder=recorder,
@@ -285,9 +329,12 @@ async def open_services(
         stack.callback(anchorer.close)
         tasks.create_task(follower.run())
         stack.callback(follower.close)
-        for worker in (known.retention, known.redaction, governing.sweeper, governing.undertaker):
+        workers = (known.retention, known.redaction, governing.sweeper, governing.undertaker)
+        for worker in (*workers, announcer):
             tasks.create_task(worker.run())
             stack.callback(worker.close)
+        tasks.create_task(failed_logins.run())
+        stack.push_async_callback(failed_logins.close)  # it has something to record then
         # Streams never end by themselves, and the server waits for them before it stops us.
         with on_stop_signal(follower.close):
             yield services
@@ -316,13 +363,12 @@ class _Governing:
 def _governing(
     store: Store,
     known: _Known,
-    recorder: Recorder,
+    diary: Diary,
     eraser: Eraser,
     clock: Clock,
     metrics: PrometheusMetrics,
 ) -> _Governing:
     documents, entropy = store.documents, secrets.token_bytes
-    diary = Diary(recorder, clock=clock)
     clearing = Clearing(store.events, documents, eraser)
     node = secrets.token_hex(8)  # of this process, for what it claims to be doing
     undertaker = Undertaker(

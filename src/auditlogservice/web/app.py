@@ -30,6 +30,7 @@ from auditlogservice.web.routes import (
     tenants,
     tokens,
     users,
+    verifications,
 )
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def create_app(
     problems.install(app)
     for module in (
         tokens, batches, lists, follow, exports, events, erasures, holds, retention, redaction,
-        ledger, anchors, users, tenants, health, limits, pages,
+        ledger, anchors, verifications, users, tenants, health, limits, pages,
     ):  # fmt: skip
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id, hosts=hosts, proxies=proxies)

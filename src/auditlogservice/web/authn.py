@@ -42,6 +42,7 @@ async def _caller(
     _documented: Annotated[str | None, Depends(_scheme)],
 ) -> Principal:
     principal = await caller_of(services(request), bearer(request))
+    request.state.principal = principal  # for the record, if it is refused
     for scope in needed.scopes:
         principal.require(Scope(scope))
     return principal

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.follower import Follower
     from auditlogservice.ledger.holds import Holds
     from auditlogservice.ledger.keyring import Keyring
+    from auditlogservice.ledger.logins import FailedLogins
     from auditlogservice.ledger.prover import Prover
     from auditlogservice.ledger.recorder import Recorder
     from auditlogservice.ledger.records import Records
     from auditlogservice.ledger.rulebooks import RuleBooks
+    from auditlogservice.ledger.selfaudit import SelfAudit
     from auditlogservice.ledger.signer import Signer
     from auditlogservice.ledger.statistics import Statistics
     from auditlogservice.ledger.tenants import Tenants
@@ -53,6 +55,7 @@ class Services:
     erasures: Erasures
     exporter: Exporter
     exports: Places
+    failed_logins: FailedLogins
     follower: Follower
     keyring: Keyring
     holds: Holds
@@ -61,6 +64,7 @@ class Services:
     prover: Prover
     recorder: Recorder
     records: Records
+    self_audit: SelfAudit
     signer: Signer
     redaction: RuleBooks[RedactionRule]
     retention: RuleBooks[RetentionRule]

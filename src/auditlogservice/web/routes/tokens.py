@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from auditlogservice.access import format_scopes, parse_scopes
 from auditlogservice.errors import (
+    InvalidGrant,
     InvalidInput,
     InvalidScope,
     InvalidTokenRequest,
@@ -19,8 +20,11 @@ from auditlogservice.errors import (
     UnsupportedGrantType,
     UnsupportedMedia,
 )
+from auditlogservice.ledger.acts import LOGIN_SUCCEEDED
+from auditlogservice.ledger.selfaudit import Entry
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.bodies import MAX_FORM_BYTES, read_body, require_media
+from auditlogservice.web.callers import author_of, origin_of
 from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.services import services
 
@@ -56,13 +60,25 @@ async def issue_token(request: Request) -> Response:
     except InvalidInput as error:
         raise InvalidScope(error.flaws[0].detail) from None
     here = services(request)
-    user = await here.accounts.sign_in(form["username"], form["password"])
+    try:
+        user = await here.accounts.sign_in(form["username"], form["password"])
+    except InvalidGrant:
+        here.failed_logins.tell(form["username"], origin_of(request))
+        raise
     token = await here.tokens.issue(user, wanted)
+    scope = format_scopes(token.scopes)
+    entry = Entry(
+        detail=f"{user.name} signed in",
+        kind="user",
+        id=user.name,
+        data={"scopes": list(scope.split()), "expires_in": token.expires_in},
+    )
+    await here.self_audit.record(LOGIN_SUCCEEDED, author_of(request, user), entry)
     answer = {
         "access_token": token.text,
         "token_type": "bearer",
         "expires_in": token.expires_in,
-        "scope": format_scopes(token.scopes),
+        "scope": scope,
     }
     return json_answer(answer)
 
