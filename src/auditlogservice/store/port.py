@@ -253,7 +253,10 @@ class Document:
     `version` counts its changes, from 1.
     """
 
-    kind: Literal["hold", "retention", "erasure", "keys", "witnessed", "timestamp"]
+    kind: Literal[
+        "hold", "retention", "erasure", "keys", "witnessed", "timestamp",
+        "client", "client-name", "credentials", "retired-key",
+    ]  # fmt: skip
     tenant: str
     id: str
     body: bytes
