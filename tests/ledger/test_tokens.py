@@ -21,7 +21,7 @@ from auditlogservice.errors import NotAuthenticated, StoreUnreachable
 from auditlogservice.ledger.callers import MAX_TOKEN_BYTES, Callers
 from auditlogservice.ledger.clients import Clients
 from auditlogservice.ledger.owners import FRESHNESS, Owners
-from auditlogservice.ledger.token_keys import ALGORITHM, TokenKeys
+from auditlogservice.ledger.tokenkeys import ALGORITHM, TokenKeys
 from auditlogservice.ledger.tokens import TYPE, Tokens
 from auditlogservice.store.port import UserChange, VerificationKey
 from auditlogservice.store.sqlite import open_sqlite

@@ -23,7 +23,7 @@ from auditlogservice.errors import NotAuthenticated
 from auditlogservice.ledger.credentials import change_credentials
 from auditlogservice.ledger.inspected import Inspected
 from auditlogservice.ledger.recent import Recent
-from auditlogservice.ledger.token_keys import ALGORITHM
+from auditlogservice.ledger.tokenkeys import ALGORITHM
 
 if TYPE_CHECKING:
     from auditlogservice.access import Principal, User
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.clock import Clock, Entropy
     from auditlogservice.ledger.credentials import OwnerKind
     from auditlogservice.ledger.owners import Owner, Owners
-    from auditlogservice.ledger.token_keys import TokenKeys
+    from auditlogservice.ledger.tokenkeys import TokenKeys
     from auditlogservice.store.port import DocumentStore
 
 TYPE = "at+jwt"  # RFC 9068 §2.1

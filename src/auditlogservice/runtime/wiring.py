@@ -15,7 +15,7 @@ from auditlogservice.errors import UnsafeSetup
 from auditlogservice.ledger.accounts import Accounts
 from auditlogservice.ledger.anchorer import Anchorer
 from auditlogservice.ledger.anchors import Anchors
-from auditlogservice.ledger.api_tokens import ApiTokens
+from auditlogservice.ledger.apitokens import ApiTokens
 from auditlogservice.ledger.callers import Callers
 from auditlogservice.ledger.clearing import Clearing
 from auditlogservice.ledger.clients import Clients
@@ -35,7 +35,7 @@ from auditlogservice.ledger.retention import KnownRules, Retention
 from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.ledger.sweeper import Sweeper
-from auditlogservice.ledger.token_keys import TokenKeys
+from auditlogservice.ledger.tokenkeys import TokenKeys
 from auditlogservice.ledger.tokens import Tokens
 from auditlogservice.ledger.undertaker import Undertaker
 from auditlogservice.runtime.anchoring import open_anchorer

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from auditlogservice.ledger.accounts import Accounts
     from auditlogservice.ledger.anchors import Anchors
-    from auditlogservice.ledger.api_tokens import ApiTokens
+    from auditlogservice.ledger.apitokens import ApiTokens
     from auditlogservice.ledger.callers import Callers
     from auditlogservice.ledger.clients import Clients
     from auditlogservice.ledger.clock import Clock

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from auditlogservice.access import parse_scopes
 from auditlogservice.errors import Conflict, Flaw, InvalidInput
-from auditlogservice.ledger.api_tokens import describe_api_token
+from auditlogservice.ledger.apitokens import describe_api_token
 from auditlogservice.ledger.labels import MAX_API_TOKEN_DAYS
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Anyone, UserManager
