@@ -108,8 +108,8 @@ def test_a_process_that_runs_signs_with_the_key_that_was_put_in_the_place_of_its
 ) -> None:
     one, other = key_file(tmp_path), key_file(tmp_path)
     old = one.current().thumbprint()
-    new = rotate_token_key(tmp_path)
-    assert new != old
+    before, new = rotate_token_key(tmp_path)
+    assert before == old != new
     assert [file.current().thumbprint() for file in (one, other)] == [new, new]
     (file,) = tmp_path.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -121,7 +121,7 @@ def test_a_key_is_followed_when_it_is_too_old_and_once_by_all_processes(tmp_path
     old = one.current().thumbprint()
     now.at += timedelta(days=89)
     assert one.current().thumbprint() == old
-    now.at += timedelta(days=1)
+    now.at += timedelta(days=1, minutes=1)
     new = one.current().thumbprint()
     assert new != old
     assert other.current().thumbprint() == new

@@ -78,15 +78,16 @@ class TokenKeyFile:
         return found.st_ino, found.st_mtime_ns
 
 
-def rotate_token_key(data_dir: Path) -> str:
-    """Put a new token key in the place of the one that is there; return its id.
+def rotate_token_key(data_dir: Path) -> tuple[str, str]:
+    """Put a new token key in the place of the one that is there; return the ids of both.
 
     A server that runs signs with it from the next token on. Raises UnsafeSetup if there is none.
     """
     if not (data_dir / _OF_TOKENS).exists():
         raise UnsafeSetup(f"there is no token key in {data_dir}; `serve` makes one")
     file = TokenKeyFile(data_dir, lifetime=timedelta.max, clock=lambda: datetime.now(UTC))
-    return str(file.renew(file.current().thumbprint()).thumbprint())
+    old = file.current().thumbprint()
+    return old, file.renew(old).thumbprint()
 
 
 def load_token_key(data_dir: Path) -> OKPKey:

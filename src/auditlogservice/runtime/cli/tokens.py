@@ -130,8 +130,8 @@ def rotate_key(*, data_dir: DataDirOption = None) -> None:
     from auditlogservice.runtime.keys import rotate_token_key  # noqa: PLC0415 - of the server
     from auditlogservice.runtime.settings import load_settings  # noqa: PLC0415
 
-    new = rotate_token_key(load_settings(data_dir=data_dir).data_dir)
-    typer.echo(f"tokens are signed with {new} from now on")
+    old, new = rotate_token_key(load_settings(data_dir=data_dir).data_dir)
+    typer.echo(f"tokens are signed with {new} from now on, and no more with {old}")
 
 
 @token_app.command("retire-key")
