@@ -31,10 +31,13 @@ from auditlogservice.ledger.passwords import Passwords
 from auditlogservice.ledger.prover import Prover
 from auditlogservice.ledger.recorder import Recorder
 from auditlogservice.ledger.records import Records
-from auditlogservice.ledger.retention import KnownRules, Retention
+from auditlogservice.ledger.redacting import REDACTION, Redacting
+from auditlogservice.ledger.retention import RETENTION, keeping
+from auditlogservice.ledger.rulebooks import KnownRules, RuleBooks
 from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.ledger.sweeper import Sweeper
+from auditlogservice.ledger.tenants import Tenants
 from auditlogservice.ledger.tokenkeys import TokenKeys, retire
 from auditlogservice.ledger.tokens import Tokens
 from auditlogservice.ledger.undertaker import Undertaker
@@ -63,7 +66,9 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
+    from auditlogservice.governance import RetentionRule
     from auditlogservice.ledger.clock import Clock
+    from auditlogservice.redaction import RedactionRule
     from auditlogservice.store.port import (
         AccountStore,
         DocumentStore,
@@ -132,7 +137,11 @@ async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
     passwords = Passwords()
     try:
         yield Accounts(
-            store.accounts, passwords=passwords, clock=utc_now, entropy=secrets.token_bytes
+            store.accounts,
+            tenants=_tenants(store, utc_now),
+            passwords=passwords,
+            clock=utc_now,
+            entropy=secrets.token_bytes,
         )
     finally:
         passwords.close()
@@ -144,7 +153,17 @@ async def open_clients(settings: Settings) -> AsyncIterator[Clients]:
     """Clients without a server: what the command line needs."""
     store = await open_store(settings)
     try:
-        yield Clients(store.documents, clock=utc_now, entropy=secrets.token_bytes)
+        yield _clients(store, utc_now)
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def open_tenants(settings: Settings) -> AsyncIterator[Tenants]:
+    """Tenants without a server: what the command line needs."""
+    store = await open_store(settings)
+    try:
+        yield _tenants(store, utc_now)
     finally:
         await store.close()
 
@@ -157,6 +176,16 @@ async def retire_token_key(settings: Settings, key_id: str) -> None:
         await retire(store.accounts, store.documents, key_id, now=utc_now())
     finally:
         await store.close()
+
+
+def _clients(store: Store, clock: Clock) -> Clients:
+    return Clients(
+        store.documents, tenants=_tenants(store, clock), clock=clock, entropy=secrets.token_bytes
+    )
+
+
+def _tenants(store: Store, clock: Clock) -> Tenants:
+    return Tenants(store.documents, accounts=store.accounts, ledger=store.ledger, clock=clock)
 
 
 async def settle_ledger_keys(settings: Settings) -> None:
@@ -182,12 +211,17 @@ async def open_services(
         passwords = Passwords()
         stack.callback(passwords.close)
         follower = Follower(store.events)
-        known = KnownRules(store.documents)
-        await known.refresh()
+        known = _Known(
+            KnownRules(store.documents, RETENTION), KnownRules(store.documents, REDACTION)
+        )
+        await known.retention.refresh()
+        await known.redaction.refresh()
+        secret = await store.accounts.shared_secret("redaction", secrets.token_bytes(32))
         recorder = Recorder(
             store.events,
             on_commit=follower.nudge,
-            kept_for=known.kept_for,
+            kept_for=keeping(known.retention),
+            redact=Redacting(known.redaction, secret=secret),
             clock=clock,
             entropy=secrets.token_bytes,
             gauge=metrics,
@@ -230,11 +264,16 @@ async def open_services(
             on_commit=follower.nudge,
         )
         governing = _governing(store, known, recorder, eraser, clock, metrics)
+        tenants = _tenants(store, clock)
         cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
         bearers = _bearers(settings, store, clock)
         services = Services(
             accounts=Accounts(
-                store.accounts, passwords=passwords, clock=clock, entropy=secrets.token_bytes
+                store.accounts,
+                tenants=tenants,
+                passwords=passwords,
+                clock=clock,
+                entropy=secrets.token_bytes,
             ),
             anchors=anchors,
             batches=BatchRoom(),
@@ -256,8 +295,10 @@ async def open_services(
             ping=store.events.ping,
             recorder=recorder,
             records=Records(store.events, clock=clock, cursor_secret=cursor_secret),
+            redaction=governing.redaction,
             retention=governing.retention,
             statistics=Statistics(store.events),
+            tenants=tenants,
             tokens=bearers.tokens,
         )
         # When the recorder has emptied its queue, what it wrote last is signed too.
@@ -272,7 +313,7 @@ async def open_services(
         stack.callback(anchorer.close)
         tasks.create_task(follower.run())
         stack.callback(follower.close)
-        for worker in (known, governing.sweeper, governing.undertaker):
+        for worker in (known.retention, known.redaction, governing.sweeper, governing.undertaker):
             tasks.create_task(worker.run())
             stack.callback(worker.close)
         # Streams never end by themselves, and the server waits for them before it stops us.
@@ -291,7 +332,7 @@ class _Bearers:
 
 def _bearers(settings: Settings, store: Store, clock: Clock) -> _Bearers:
     documents, entropy = store.documents, secrets.token_bytes
-    clients = Clients(documents, clock=clock, entropy=entropy)
+    clients = _clients(store, clock)
     owners = Owners(store.accounts, documents, clients, clock=clock)
     own = TokenKeyFile(
         settings.data_dir, lifetime=timedelta(days=settings.token_key_days), clock=clock
@@ -311,19 +352,28 @@ def _bearers(settings: Settings, store: Store, clock: Clock) -> _Bearers:
 
 
 @dataclass(frozen=True, slots=True)
+class _Known:
+    """The rules that events are recorded under, as this process knows them."""
+
+    retention: KnownRules[RetentionRule]
+    redaction: KnownRules[RedactionRule]
+
+
+@dataclass(frozen=True, slots=True)
 class _Governing:
-    """What decides about erasing, and what does it."""
+    """What decides about events, and what erases them."""
 
     erasures: Erasures
     holds: Holds
-    retention: Retention
+    redaction: RuleBooks[RedactionRule]
+    retention: RuleBooks[RetentionRule]
     sweeper: Sweeper
     undertaker: Undertaker
 
 
 def _governing(
     store: Store,
-    known: KnownRules,
+    known: _Known,
     recorder: Recorder,
     eraser: Eraser,
     clock: Clock,
@@ -344,13 +394,21 @@ def _governing(
     )
     holds = Holds(documents, diary, clock=clock, entropy=entropy)
     rules_changed = asyncio.Event()
-    retention = Retention(documents, known, diary, clock=clock, on_change=rules_changed.set)
+    retention = RuleBooks(
+        documents,
+        known.retention,
+        diary,
+        kind=RETENTION,
+        clock=clock,
+        on_change=rules_changed.set,
+    )
+    redaction = RuleBooks(documents, known.redaction, diary, kind=REDACTION, clock=clock)
     sweeper = Sweeper(
         store.events,
         documents,
         clearing=clearing,
         retention=retention,
-        known=known,
+        known=known.retention,
         holds=holds,
         clock=clock,
         gauge=metrics,
@@ -360,7 +418,7 @@ def _governing(
     erasures = Erasures(
         store.events, documents, diary, clock=clock, entropy=entropy, on_ask=undertaker.nudge
     )
-    return _Governing(erasures, holds, retention, sweeper, undertaker)
+    return _Governing(erasures, holds, redaction, retention, sweeper, undertaker)
 
 
 def build_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:

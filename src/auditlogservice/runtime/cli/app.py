@@ -23,6 +23,7 @@ from auditlogservice.runtime.cli import (
     governing,
     importing,
     listing,
+    redaction,
     send,
     session,
     tailing,
@@ -56,6 +57,11 @@ def _clients(group: typer.Typer) -> None:
     group.add_typer(module.clients_app, name="clients")
 
 
+def _tenants(group: typer.Typer) -> None:
+    module = importlib.import_module("auditlogservice.runtime.cli.tenants")
+    group.add_typer(module.tenants_app, name="tenants")
+
+
 def _ledger(group: typer.Typer) -> None:
     module = importlib.import_module("auditlogservice.runtime.cli.ledger")
     group.add_typer(module.ledger_app, name="ledger")
@@ -67,8 +73,13 @@ def _fsck(group: typer.Typer) -> None:
 
 
 _SERVER_COMMANDS = {
-    "serve": _serve, "users": _users, "clients": _clients, "ledger": _ledger, "fsck": _fsck,
-}  # fmt: skip
+    "serve": _serve,
+    "users": _users,
+    "clients": _clients,
+    "tenants": _tenants,
+    "ledger": _ledger,
+    "fsck": _fsck,
+}
 
 
 def _imported(name: str) -> Any:
@@ -166,6 +177,7 @@ app.command("erase")(governing.erase)
 app.add_typer(governing.erasures_app, name="erasures")
 app.add_typer(governing.holds_app, name="holds")
 app.add_typer(governing.retention_app, name="retention")
+app.add_typer(redaction.redaction_app, name="redaction")
 
 
 def main() -> None:
