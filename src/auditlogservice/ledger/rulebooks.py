@@ -103,6 +103,11 @@ class KnownRules(Generic[Rule]):
         """Return who has rules, also such as cannot be read."""
         return sorted(self._tenants)
 
+    def rules(self, tenant: str) -> tuple[Rule, ...]:
+        """Return the tenant's rules; none if it has none, or if they cannot be read."""
+        book = self._books.get(tenant)
+        return book.rules if book else ()
+
     async def refresh(self) -> None:
         for document in await self._documents.all(self._kind.name):
             if document.id == _RULES:

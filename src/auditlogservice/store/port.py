@@ -8,7 +8,7 @@ never be read as an operator, a pattern or a statement.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -324,7 +324,7 @@ class VerificationKey:
 class UserChange:
     """What is to be different about a user. What is None stays as it is in the store."""
 
-    password_hash: str | None = None
+    password_hash: str | None = field(default=None, repr=False)
     scopes: frozenset[Scope] | None = None
     disabled: bool | None = None
 

@@ -36,9 +36,9 @@ from auditlogservice.runtime.cli.terminal import (
     note,
     progress_console,
     table_console,
-    visible,
     writing,
 )
+from auditlogservice.runtime.invisible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
