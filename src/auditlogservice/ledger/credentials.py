@@ -41,7 +41,7 @@ class ApiToken:
     id: str
     label: str
     prefix: str
-    digest: str
+    digest: str = field(repr=False)
     scopes: frozenset[Scope]
     created_at: datetime
     expires_at: datetime
