@@ -150,7 +150,11 @@ async def listening(
     api: Api, user: dict[str, str], query: str = "", **headers: str
 ) -> AsyncIterator[Listener]:
     listener = Listener()
-    sent = {**user, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    sent = {
+        "host": "localhost",
+        **user,
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET",
         "path": "/events/stream", "raw_path": b"/events/stream", "root_path": "", "scheme": "http",

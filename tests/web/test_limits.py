@@ -23,7 +23,8 @@ NOT_TOLD = {
     "web.bodies.MAX_PAUSE": "a time, and a problem that says it",
     "web.routes.exports.MAX_STALL": "the same",
     "web.routes.follow.MAX_STALL": "the same",
-    "web.routes.tokens.MAX_FORM_FIELDS": "far above the four fields that there are",
+    "ledger.credentials.MAX_REVOKED": "of more, all end",
+    "web.forms.MAX_FORM_FIELDS": "far above the four fields that there are",
     "web.routes.exports.MAX_EXPORTS": "how much is done at once",
     "auditing.findings.MAX_FINDINGS": "of a verifier, which counts the others",
     "auditing.proceeding.MAX_LOOKS": "how often a verifier asks again",
@@ -42,7 +43,7 @@ NOT_TOLD = {
     "ledger.recorder.MAX_GROUP_BYTES": "how much is written at once",
     "ledger.recorder.MAX_GROUP_EVENTS": "the same",
     "ledger.records.MAX_SECONDS": "a time, and a problem that says it",
-    "ledger.tokens.MAX_TOKEN_BYTES": "tokens are made here",
+    "ledger.callers.MAX_TOKEN_BYTES": "tokens are made here",
     "terms.MAX_TERMS": "a record with more is kept and found",
 }
 

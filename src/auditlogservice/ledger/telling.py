@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from auditlogservice.access import Scope, User
     from auditlogservice.canonical import Json
+    from auditlogservice.ledger.tokens import IssuedToken
 
 
 def user_added(name: str, scopes: Iterable[Scope]) -> Entry:
@@ -53,3 +54,12 @@ def user_removed(user: User) -> Entry:
 
 def _spelled(scopes: Iterable[Scope]) -> list[Json]:
     return list(format_scopes(scopes).split())
+
+
+def signed_in(user: User, token: IssuedToken) -> Entry:
+    return Entry(
+        detail=f"{user.name} signed in",
+        kind="user",
+        id=user.name,
+        data={"scopes": _spelled(token.scopes), "expires_in": token.expires_in},
+    )

@@ -111,6 +111,17 @@ class Settings(BaseSettings):
     )
     """How long a token is good for: `30m`, `12h`, `7d`."""
 
+    token_key_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    """After how many days this node signs tokens with a new key; what the old one signed stays
+    good until it ends."""
+
+    issuer: Annotated[str, Field(pattern=r"^https?://[^\s?#]*[^\s?#/]$", max_length=255)] = (
+        "http://localhost:8080"
+    )
+    """The address of the service as its callers know it, without a slash at the end: the issuer
+    of its tokens, and whom they are for. The same on all nodes; another one ends all signed
+    tokens."""
+
     ledger_host: Annotated[str, Field(pattern=r"^[^\s+/]+$", max_length=255)] = "localhost"
     """The host in the name of each tenant's log, `<host>/ledger/<tenant>`, by which verifiers know
     it. Choose it before the first event: another name is another log."""

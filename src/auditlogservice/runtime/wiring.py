@@ -7,7 +7,7 @@ import os
 import secrets
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,7 +16,10 @@ from auditlogservice.ledger.accounts import Accounts
 from auditlogservice.ledger.anchorer import Anchorer
 from auditlogservice.ledger.anchors import Anchors
 from auditlogservice.ledger.announcer import Announcer
+from auditlogservice.ledger.apitokens import ApiTokens
+from auditlogservice.ledger.callers import Callers
 from auditlogservice.ledger.clearing import Clearing
+from auditlogservice.ledger.clients import Clients
 from auditlogservice.ledger.diary import Diary
 from auditlogservice.ledger.eraser import Eraser
 from auditlogservice.ledger.erasures import Erasures
@@ -25,6 +28,7 @@ from auditlogservice.ledger.follower import Follower
 from auditlogservice.ledger.holds import Holds
 from auditlogservice.ledger.keyring import Keyring
 from auditlogservice.ledger.logins import FailedLogins
+from auditlogservice.ledger.owners import Owners
 from auditlogservice.ledger.passwords import Passwords
 from auditlogservice.ledger.prover import Prover
 from auditlogservice.ledger.recorder import Recorder
@@ -37,10 +41,11 @@ from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.ledger.sweeper import Sweeper
 from auditlogservice.ledger.tenants import Tenants
+from auditlogservice.ledger.tokenkeys import TokenKeys, retire
 from auditlogservice.ledger.tokens import Tokens
 from auditlogservice.ledger.undertaker import Undertaker
 from auditlogservice.runtime.anchoring import open_anchorer
-from auditlogservice.runtime.keys import load_token_key
+from auditlogservice.runtime.keys import TokenKeyFile
 from auditlogservice.runtime.lifespan import KeptStart
 from auditlogservice.runtime.memory import CheckpointFiles
 from auditlogservice.runtime.observability import (
@@ -181,6 +186,16 @@ async def open_administration(settings: Settings) -> AsyncIterator[Administratio
 
 
 @asynccontextmanager
+async def open_clients(settings: Settings) -> AsyncIterator[Clients]:
+    """Clients without a server: what the command line needs."""
+    store = await open_store(settings)
+    try:
+        yield _clients(store, utc_now)
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
 async def open_tenants(settings: Settings) -> AsyncIterator[Tenants]:
     """Tenants without a server: what the command line needs."""
     store = await open_store(settings)
@@ -188,6 +203,22 @@ async def open_tenants(settings: Settings) -> AsyncIterator[Tenants]:
         yield _tenants(store, utc_now)
     finally:
         await store.close()
+
+
+async def retire_token_key(settings: Settings, key_id: str) -> None:
+    """End all tokens that this key signed. Raises NotFound if no node has published it."""
+    require_store(settings)
+    store = await open_store(settings)
+    try:
+        await retire(store.accounts, store.documents, key_id, now=utc_now())
+    finally:
+        await store.close()
+
+
+def _clients(store: Store, clock: Clock) -> Clients:
+    return Clients(
+        store.documents, tenants=_tenants(store, clock), clock=clock, entropy=secrets.token_bytes
+    )
 
 
 def _tenants(store: Store, clock: Clock) -> Tenants:
@@ -285,10 +316,14 @@ async def open_services(
         )
         failed_logins = FailedLogins(accounts, self_audit, clock=clock)
         cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
+        bearers = _bearers(settings, store, clock)
         services = Services(
             accounts=accounts,
             anchors=anchors,
             batches=BatchRoom(),
+            api_tokens=bearers.api_tokens,
+            callers=Callers(bearers.tokens, bearers.api_tokens),
+            clients=bearers.clients,
             clock=clock,
             eraser=eraser,
             erasures=governing.erasures,
@@ -296,6 +331,7 @@ async def open_services(
             exports=Places(MAX_EXPORTS),
             failed_logins=failed_logins,
             follower=follower,
+            issuer=settings.issuer,
             keyring=keyring,
             holds=governing.holds,
             metrics=metrics,
@@ -309,13 +345,7 @@ async def open_services(
             retention=governing.retention,
             statistics=Statistics(store.events),
             tenants=tenants,
-            tokens=Tokens(
-                store.accounts,
-                key=load_token_key(settings.data_dir),
-                clock=clock,
-                entropy=secrets.token_bytes,
-                lifetime=settings.token_ttl,
-            ),
+            tokens=bearers.tokens,
         )
         # When the recorder has emptied its queue, what it wrote last is signed too.
         stack.push_async_callback(signer.sign_all)
@@ -338,6 +368,36 @@ async def open_services(
         # Streams never end by themselves, and the server waits for them before it stops us.
         with on_stop_signal(follower.close):
             yield services
+
+
+@dataclass(frozen=True, slots=True)
+class _Bearers:
+    """Who may have tokens besides users, and who issues and checks them."""
+
+    api_tokens: ApiTokens
+    clients: Clients
+    tokens: Tokens
+
+
+def _bearers(settings: Settings, store: Store, clock: Clock) -> _Bearers:
+    documents, entropy = store.documents, secrets.token_bytes
+    clients = _clients(store, clock)
+    owners = Owners(store.accounts, documents, clients, clock=clock)
+    own = TokenKeyFile(
+        settings.data_dir, lifetime=timedelta(days=settings.token_key_days), clock=clock
+    )
+    keys = TokenKeys(store.accounts, documents, own, clock=clock)
+    tokens = Tokens(
+        documents,
+        owners,
+        keys,
+        issuer=settings.issuer,
+        clock=clock,
+        entropy=entropy,
+        lifetime=settings.token_ttl,
+    )
+    api_tokens = ApiTokens(documents, owners, issuer=settings.issuer, clock=clock, entropy=entropy)
+    return _Bearers(api_tokens, clients, tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -281,16 +281,9 @@ class Document:
     """
 
     kind: Literal[
-        "hold",
-        "retention",
-        "redaction",
-        "erasure",
-        "keys",
-        "witnessed",
-        "timestamp",
-        "tenant",
-        "self_audit",
-    ]
+        "hold", "retention", "redaction", "erasure", "keys", "witnessed", "timestamp", "tenant",
+        "client", "client-name", "credentials", "retired-key", "self_audit",
+    ]  # fmt: skip
     tenant: str
     id: str
     body: bytes

@@ -14,7 +14,10 @@ from auditlogservice.web.documents import JSON, SCHEMAS
 from auditlogservice.web.edge import Edge
 from auditlogservice.web.routes import (
     anchors,
+    api_tokens,
     batches,
+    clients,
+    discovery,
     erasures,
     events,
     exports,
@@ -72,7 +75,8 @@ def create_app(
     problems.install(app)
     for module in (
         tokens, batches, lists, follow, exports, events, erasures, holds, retention, redaction,
-        ledger, anchors, verifications, users, tenants, health, limits, pages,
+        ledger, anchors, verifications, users, clients, api_tokens, discovery, tenants, health,
+        limits, pages,
     ):  # fmt: skip
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id, hosts=hosts, proxies=proxies)

@@ -10,6 +10,7 @@ from auditlogservice.events import MAX_IDEMPOTENCY_KEY, EventModel
 from auditlogservice.ledger.passwords import MAX_LENGTH, MIN_LENGTH
 from auditlogservice.web.governing_schemas import GOVERNING
 from auditlogservice.web.problems import ALL, MEDIA_TYPE
+from auditlogservice.web.token_schemas import TOKEN_SCHEMAS
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -232,17 +233,6 @@ _TOKEN = {
         "scope": {"type": "string", "description": "The scopes, with blanks between."},
     },
 }
-_TOKEN_REQUEST = {
-    "type": "object",
-    "title": "TokenRequest",
-    "required": ["username", "password"],
-    "properties": {
-        "grant_type": {"type": "string", "enum": ["password"]},
-        "username": {"type": "string"},
-        "password": {"type": "string", "format": "password"},
-        "scope": {"type": "string", "description": "Fewer scopes than the user has."},
-    },
-}
 _CALLER: dict[str, Any] = {
     "type": "object",
     "title": "Caller",
@@ -394,6 +384,7 @@ _TIMESTAMP: dict[str, Any] = {
 SCHEMAS: dict[str, dict[str, Any]] = {
     **_REFERRED,
     **GOVERNING,
+    **TOKEN_SCHEMAS,
     "BatchEvent": _BATCH_EVENT,
     "BatchResult": _BATCH_RESULT,
     "Caller": _CALLER,
@@ -412,7 +403,6 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "TenantChange": _TENANT_CHANGE,
     "Timestamp": _TIMESTAMP,
     "Token": _TOKEN,
-    "TokenRequest": _TOKEN_REQUEST,
     "User": _USER,
     "UserChange": _USER_CHANGE,
     "Verification": _VERIFICATION,

@@ -27,6 +27,7 @@ from auditlogservice.runtime.cli import (
     send,
     session,
     tailing,
+    tokens,
     verifying,
 )
 from auditlogservice.runtime.cli.terminal import complain
@@ -49,6 +50,11 @@ def _serve(group: typer.Typer) -> None:
 def _users(group: typer.Typer) -> None:
     module = importlib.import_module("auditlogservice.runtime.cli.users")
     group.add_typer(module.users_app, name="users")
+
+
+def _clients(group: typer.Typer) -> None:
+    module = importlib.import_module("auditlogservice.runtime.cli.clients")
+    group.add_typer(module.clients_app, name="clients")
 
 
 def _tenants(group: typer.Typer) -> None:
@@ -74,6 +80,7 @@ def _doctor(group: typer.Typer) -> None:
 _SERVER_COMMANDS = {
     "serve": _serve,
     "users": _users,
+    "clients": _clients,
     "tenants": _tenants,
     "ledger": _ledger,
     "fsck": _fsck,
@@ -160,7 +167,7 @@ def _options(
 
 
 app.command("login")(session.login)
-app.command("token")(session.token)
+app.add_typer(tokens.token_app, name="token")
 app.command("send")(send.send)
 app.command("list")(listing.list_events)
 app.command("search")(listing.search)
