@@ -24,6 +24,7 @@ class Scope(StrEnum):
     EVENTS_DELETE = "events:delete"
     LEDGER_READ = "ledger:read"
     USERS_MANAGE = "users:manage"
+    TENANTS_MANAGE = "tenants:manage"
     ADMIN = "admin"
 
 
@@ -72,6 +73,11 @@ class Principal:
     name: str
     tenant: str
     scopes: frozenset[Scope]
+
+    @property
+    def source(self) -> tuple[str, str]:
+        """Who it is among all tenants: what has its own part where many want the same."""
+        return self.tenant, self.user_id
 
     def require(self, scope: Scope) -> None:
         """Return if the caller has `scope`; raise InsufficientScope if not."""

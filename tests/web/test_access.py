@@ -66,6 +66,8 @@ SCOPED: dict[tuple[str, str], Scope | frozenset[Scope] | None] = {
     ("DELETE", "/holds/{hold_id}"): Scope.ADMIN,
     ("GET", "/retention"): Scope.ADMIN,
     ("PUT", "/retention"): Scope.ADMIN,
+    ("GET", "/tenants/{tenant}/limits"): Scope.TENANTS_MANAGE,
+    ("PUT", "/tenants/{tenant}/limits"): Scope.TENANTS_MANAGE,
     ("GET", "/me"): None,
     ("GET", "/users"): Scope.USERS_MANAGE,
     ("POST", "/users"): Scope.USERS_MANAGE,
@@ -80,6 +82,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/erasures"): {"q": "name:nothing", "reason": "r"},
     ("POST", "/holds"): {"q": "name:nothing", "reason": "r"},
     ("PUT", "/retention"): {"rules": []},
+    ("PUT", "/tenants/{tenant}/limits"): {"events_per_day": None},
     ("POST", "/users"): {"name": "new", "password": PASSWORD, "scopes": []},
     ("PATCH", "/users/{name}"): {"disabled": False},
 }

@@ -13,6 +13,7 @@ from auditlogservice.access import (
     check_user_name,
 )
 from auditlogservice.errors import InvalidGrant, UserExists, UserNotFound
+from auditlogservice.ledger.backoff import Backoff
 from auditlogservice.ledger.passwords import check_password
 from auditlogservice.store.port import UserChange
 
@@ -32,14 +33,28 @@ class Accounts:
         self._passwords = passwords
         self._clock = clock
         self._entropy = entropy
+        self._backoff = Backoff(clock)
 
-    async def sign_in(self, name: str, password: str) -> User:
-        """Return the user; raise InvalidGrant, after the same time, whatever is wrong."""
+    async def sign_in(self, name: str, password: str, *, address: str = "") -> User:
+        """Return the user; raise InvalidGrant, after the same time, whatever is wrong.
+
+        Raises TooManyAttempts if too many logins failed before, by `backoff.py`.
+        """
+
+        def check() -> None:
+            self._backoff.check(name, address)
+
+        check()  # so that who must wait takes no place in the line
         user = await self._store.user_named(name)
         hopeful = user is not None and not user.disabled
-        known = await self._passwords.verify(password, user.password_hash if user else None)
+        # Checked again when its turn comes: of many at once, all would have passed the first.
+        known = await self._passwords.verify(
+            password, user.password_hash if user else None, source=address, before=check
+        )
         if not known or not hopeful or user is None:
+            self._backoff.failed(name, address)
             raise InvalidGrant
+        self._backoff.succeeded(name, address)
         return user
 
     async def add(
@@ -48,7 +63,7 @@ class Accounts:
         """Keep a new user. Raises InvalidInput for a bad name or password, UserExists."""
         check_user_name(name)
         check_tenant_name(tenant)
-        check_password(password)
+        check_password(password, name=name)
         user = User(
             id=self._entropy(12).hex(),
             name=name,
@@ -100,7 +115,7 @@ class Accounts:
         """
         password_hash = None
         if password is not None:
-            check_password(password)
+            check_password(password, name=user.name)
             password_hash = await self._passwords.hash(password)
         return await self._store.change_user(
             user.id, UserChange(password_hash=password_hash, scopes=scopes, disabled=disabled)

@@ -13,6 +13,7 @@ from fastapi.security import OAuth2PasswordBearer, SecurityScopes
 
 from auditlogservice.access import Principal, Scope
 from auditlogservice.errors import NotAuthenticated
+from auditlogservice.web import budgets
 from auditlogservice.web.services import services
 
 _scheme = OAuth2PasswordBearer(
@@ -24,6 +25,7 @@ _scheme = OAuth2PasswordBearer(
         Scope.EVENTS_DELETE: "erase events",
         Scope.LEDGER_READ: "read checkpoints, tiles and proofs",
         Scope.USERS_MANAGE: "manage the users of one's tenant",
+        Scope.TENANTS_MANAGE: "manage tenants, and what each may use",
         Scope.ADMIN: "place legal holds and set how long events are kept",
     },
     # Ours tells a missing token from a bad one, and answers as problem+json.
@@ -39,6 +41,7 @@ async def _caller(
     principal = await services(request).tokens.check(bearer(request))
     for scope in needed.scopes:
         principal.require(Scope(scope))
+    await budgets.begin(request, principal)
     return principal
 
 
@@ -61,4 +64,5 @@ Eraser = Annotated[Principal, Security(_caller, scopes=[Scope.EVENTS_DELETE])]
 LedgerReader = Annotated[Principal, Security(_caller, scopes=[Scope.LEDGER_READ])]
 Auditor = Annotated[Principal, Security(_caller, scopes=[Scope.LEDGER_READ, Scope.EVENTS_READ])]
 UserManager = Annotated[Principal, Security(_caller, scopes=[Scope.USERS_MANAGE])]
+TenantManager = Annotated[Principal, Security(_caller, scopes=[Scope.TENANTS_MANAGE])]
 Admin = Annotated[Principal, Security(_caller, scopes=[Scope.ADMIN])]

@@ -1,10 +1,11 @@
-"""Schemas of holds, retention rules and erasures, for the OpenAPI document."""
+"""Schemas of holds, retention rules, erasures and limits, for the OpenAPI document."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from auditlogservice.governance import MAX_REASON, MAX_RULES, RetentionRule
+from auditlogservice.ledger.quotas import MAX_QUOTA
 
 _WHERE: dict[str, Any] = {"$ref": "#/components/schemas/Filter"}
 _COUNT: dict[str, Any] = {"$ref": "#/components/schemas/Count"}
@@ -12,6 +13,13 @@ _RULE: dict[str, Any] = {"$ref": "#/components/schemas/RetentionRule"}
 _MOMENT = {"type": "string", "format": "date-time"}
 _REASON = {"type": "string", "minLength": 1, "maxLength": MAX_REASON}
 _NUMBER = {"type": "integer", "format": "int64", "minimum": 0}
+_EVENTS_PER_DAY: dict[str, Any] = {
+    "type": ["integer", "null"],
+    "format": "int64",
+    "minimum": 0,
+    "maximum": MAX_QUOTA,
+    "description": "Null is what the settings say.",
+}
 _THING = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
 _CHOICE: dict[str, Any] = {
     "q": {"type": "string", "description": "What, as one would type it into a search box."},
@@ -83,6 +91,10 @@ GOVERNING: dict[str, dict[str, Any]] = {
     ),
     "NewErasure": _choice("NewErasure", preview={"type": "boolean", "default": False}),
     "NewHold": _choice("NewHold"),
+    "NewTenantLimits": {
+        **_object("NewTenantLimits", ["events_per_day"], {"events_per_day": _EVENTS_PER_DAY}),
+        "additionalProperties": False,
+    },
     "NewRetention": {
         **_object("NewRetention", ["rules"], {"rules": _RULES}), "additionalProperties": False,
     },
@@ -91,6 +103,15 @@ GOVERNING: dict[str, dict[str, Any]] = {
         ["rules", "changed_by", "changed_at"],
         {
             "rules": _RULES,
+            "changed_by": {"type": ["string", "null"]},
+            "changed_at": {**_MOMENT, "type": ["string", "null"]},
+        },
+    ),
+    "TenantLimits": _object(
+        "TenantLimits",
+        ["events_per_day", "changed_by", "changed_at"],
+        {
+            "events_per_day": _EVENTS_PER_DAY,
             "changed_by": {"type": ["string", "null"]},
             "changed_at": {**_MOMENT, "type": ["string", "null"]},
         },

@@ -12,6 +12,7 @@ from auditlogservice.language.conditions import MAX_NESTING
 from auditlogservice.language.size import MAX_CONDITIONS, MAX_PATTERN, MAX_PATTERNS, MAX_WORDS
 from auditlogservice.language.text import MAX_TEXT
 from auditlogservice.ledger.batches import MAX_ATOMIC_WEIGHT
+from auditlogservice.ledger.quotas import MAX_QUOTA
 from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.ledger.statistics import COUNT_CAP, HISTOGRAM_CAP, MAX_BUCKETS
 from auditlogservice.web.answers import json_answer
@@ -62,6 +63,7 @@ LIMITS = {
     "holds": MAX_HOLDS,
     "retention_rules": MAX_RULES,
     "retention_days": MAX_DAYS,
+    "events_per_day": MAX_QUOTA,
 }
 
 

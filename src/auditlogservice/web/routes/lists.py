@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -31,9 +31,13 @@ from auditlogservice.web.questions import (
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from auditlogservice.access import Principal
     from auditlogservice.ledger.records import Question
     from auditlogservice.ledger.statistics import Count
+
+T = TypeVar("T")
 
 router = APIRouter(tags=["questions"])
 
@@ -111,8 +115,10 @@ async def list_events(request: Request, caller: Reader) -> Response:
 async def _totals(request: Request, caller: Principal, question: Question) -> dict[str, str]:
     """Headers that say how many match. A page that was found is answered whether or not."""
     try:
-        work = services(request).statistics.count(caller.tenant, question.where)
-        count = await while_connected(request, work)
+        statistics = services(request).statistics
+        count = await _ask(
+            request, caller, lambda: statistics.count(caller.tenant, question.where)
+        )
     except QueryTimeout:
         return {"X-Total-Count-Relation": "unknown"}
     return {"X-Total-Count": str(count.value), "X-Total-Count-Relation": count.relation}
@@ -139,10 +145,23 @@ async def search_events(request: Request, caller: Reader) -> Response:
     return await _page(request, caller, page.about(where), "/events/search", parameters)
 
 
+async def _ask(
+    request: Request, caller: Principal, question: Callable[[], Coroutine[Any, Any, T]]
+) -> T:
+    """Ask when it is the caller's turn, and as long as the caller waits for it."""
+
+    async def ask() -> T:
+        async with services(request).questions.take(caller.source):
+            return await question()
+
+    return await while_connected(request, ask())
+
+
 async def _page(
     request: Request, caller: Principal, question: Question, path: str, parameters: Parameters
 ) -> Response:
-    page = await while_connected(request, services(request).records.page(caller, question))
+    records = services(request).records
+    page = await _ask(request, caller, lambda: records.page(caller, question))
     headers = {}
     if page.next:
         headers["Link"] = next_link(path, parameters, cursor=page.next)
@@ -167,8 +186,9 @@ async def count_events(request: Request, caller: Reader) -> Response:
     parameters = Parameters.read(request.scope["query_string"])
     where = take_filter(parameters, now=services(request).clock())
     parameters.done()
-    work = services(request).statistics.count(caller.tenant, where)
-    return json_answer(_counted(await while_connected(request, work)))
+    statistics = services(request).statistics
+    found = await _ask(request, caller, lambda: statistics.count(caller.tenant, where))
+    return json_answer(_counted(found))
 
 
 @router.get(
@@ -199,10 +219,11 @@ async def histogram(request: Request, caller: Reader) -> Response:
     interval = parameters.choice("interval", ("auto", *INTERVALS), default="auto")
     where = take_filter(parameters, now=services(request).clock())
     parameters.done()
-    work = services(request).statistics.histogram(
-        caller.tenant, where, interval=None if interval == "auto" else interval
+    statistics = services(request).statistics
+    width = None if interval == "auto" else interval
+    found = await _ask(
+        request, caller, lambda: statistics.histogram(caller.tenant, where, interval=width)
     )
-    found = await while_connected(request, work)
     since = found.complete_since
     return json_answer(
         {
@@ -244,10 +265,12 @@ async def facets(request: Request, caller: Reader) -> Response:
     limit = parameters.number("limit", default=10, low=1, high=MAX_FACETS)
     where = take_filter(parameters, now=services(request).clock())
     parameters.done()
-    work = services(request).statistics.facets(
-        caller.tenant, where, field=field or "", limit=limit
+    statistics = services(request).statistics
+    found = await _ask(
+        request,
+        caller,
+        lambda: statistics.facets(caller.tenant, where, field=field or "", limit=limit),
     )
-    found = await while_connected(request, work)
     return json_answer(
         {
             "field": found.field,

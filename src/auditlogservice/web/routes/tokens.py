@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
@@ -21,13 +21,14 @@ from auditlogservice.errors import (
 )
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.bodies import MAX_FORM_BYTES, read_body, require_media
+from auditlogservice.web.budgets import address, begin_token
 from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
     from starlette.types import Message
 
-router = APIRouter(tags=["tokens"])
+router = APIRouter(tags=["tokens"], dependencies=[Depends(begin_token)])
 
 MAX_FORM_FIELDS = 20
 
@@ -56,7 +57,9 @@ async def issue_token(request: Request) -> Response:
     except InvalidInput as error:
         raise InvalidScope(error.flaws[0].detail) from None
     here = services(request)
-    user = await here.accounts.sign_in(form["username"], form["password"])
+    user = await here.accounts.sign_in(
+        form["username"], form["password"], address=address(request)
+    )
     token = await here.tokens.issue(user, wanted)
     answer = {
         "access_token": token.text,
