@@ -23,6 +23,7 @@ from auditlogservice.web.answers import json_answer
 from auditlogservice.web.bodies import MAX_FORM_BYTES, read_body, require_media
 from auditlogservice.web.budgets import address, begin_token
 from auditlogservice.web.documents import answers, body, problems, refer
+from auditlogservice.web.patience import while_connected
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
@@ -57,9 +58,11 @@ async def issue_token(request: Request) -> Response:
     except InvalidInput as error:
         raise InvalidScope(error.flaws[0].detail) from None
     here = services(request)
-    user = await here.accounts.sign_in(
+    signing_in = here.accounts.sign_in(
         form["username"], form["password"], address=address(request)
     )
+    # Of a flood that hangs up, nothing is left waiting for its turn.
+    user = await while_connected(request, signing_in)
     token = await here.tokens.issue(user, wanted)
     answer = {
         "access_token": token.text,
