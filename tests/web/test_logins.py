@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
+import sys
+import threading
 import time
 
 import httpx2
@@ -11,9 +14,15 @@ import pytest
 from argon2 import PasswordHasher, extract_parameters
 
 from auditlogservice.access import Scope
+from auditlogservice.web.routes import tokens
 from running import PASSWORD, Api
 
 ASTRAL = "".join(chr(0x1F600 + number % 64) for number in range(256))
+
+
+@pytest.fixture(autouse=True)
+def _refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "REFUSAL_DELAY", 0.0)
 
 
 async def sign_in(api: Api, name: str, password: str, address: str = "") -> httpx2.Response:
@@ -200,3 +209,27 @@ async def test_a_flood_from_one_address_does_not_starve_another(memory_api: Api)
         callers.create_task(attempt("alice", PASSWORD, "198.51.100.1"))
     # Behind those that were being hashed already, and one turn of the flood.
     assert ends.index("198.51.100.1") <= 6
+
+
+async def test_who_does_not_wait_is_made_to(
+    memory_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else refusals, which cost nothing to ask for, would take the time of everybody's work."""
+    monkeypatch.setattr(tokens, "REFUSAL_DELAY", 0.2)
+    for _ in range(10):
+        await sign_in(memory_api, "alice", "wrong")
+    start = time.monotonic()
+    answers = await asyncio.gather(*(sign_in(memory_api, "alice", "wrong") for _ in range(5)))
+    assert {answer.status_code for answer in answers} == {429}
+    assert time.monotonic() - start >= 0.2
+
+
+def test_hashing_has_a_smaller_share_of_the_processor(memory_api: Api) -> None:
+    if sys.platform != "linux":
+        pytest.skip("threads have no priority of their own elsewhere")
+    passwords = memory_api.services.accounts._passwords
+
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    assert passwords._threads.submit(niceness).result(5) > niceness()

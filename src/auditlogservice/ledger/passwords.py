@@ -1,7 +1,7 @@
 """Passwords: what is accepted, and how they are kept (Argon2id, RFC 9106).
 
-Hashing is slow on purpose, so it runs in threads of its own, two at most, which get the processor
-when nobody else wants it: a flood of logins can neither take the cores from the recorder nor
+Hashing is slow on purpose, so it runs in threads of its own, two at most, and with a smaller share
+of the processor than others: a flood of logins can neither take the cores from the recorder nor
 memory without bound. Who waits is hashed in fair order (`fairness.py`), so that one address that
 floods does not keep the others out.
 """
@@ -33,7 +33,9 @@ MAX_LENGTH: Final = 256
 _AT_ONCE: Final = 2
 _MAX_WAITING: Final = 256  # or being hashed
 _PATIENCE: Final = 20.0  # seconds that somebody waits
-_NICENESS: Final = 10  # a tenth of the processor that a thread of the service itself gets
+# A third of the share of any other thread. Less would do harm: between two hashes this thread
+# holds the interpreter's lock, and others wait for that until it has been given a processor.
+_NICENESS: Final = 5
 
 # What guessers begin with: such words, with digits and signs around them; neighbours on the
 # keyboard or in the alphabet; a few characters again and again.

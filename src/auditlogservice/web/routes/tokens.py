@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Depends, Request
@@ -16,6 +17,8 @@ from auditlogservice.errors import (
     InvalidScope,
     InvalidTokenRequest,
     MalformedInput,
+    Overloaded,
+    TooManyAttempts,
     UnsupportedGrantType,
     UnsupportedMedia,
 )
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["tokens"], dependencies=[Depends(begin_token)])
 
 MAX_FORM_FIELDS = 20
+REFUSAL_DELAY = 1.0  # seconds
 
 
 @router.post(
@@ -61,8 +65,13 @@ async def issue_token(request: Request) -> Response:
     signing_in = here.accounts.sign_in(
         form["username"], form["password"], address=address(request)
     )
-    # Of a flood that hangs up, nothing is left waiting for its turn.
-    user = await while_connected(request, signing_in)
+    try:
+        # Of a flood that hangs up, nothing is left waiting for its turn.
+        user = await while_connected(request, signing_in)
+    except (Overloaded, TooManyAttempts):
+        # Who tries again at once, again and again, would keep the loop from everybody's work.
+        await asyncio.sleep(REFUSAL_DELAY)
+        raise
     token = await here.tokens.issue(user, wanted)
     answer = {
         "access_token": token.text,
