@@ -2,7 +2,8 @@
 
 What was recorded today is told by the log itself, from its first sequence since midnight (UTC) to
 its end. So all nodes agree without a counter, and what the service recorded counts too. Each node
-looks once a second, and adds what it lets in meanwhile.
+looks once a second, and adds what it lets in meanwhile; what others let in within that second, or
+what was on its way when it looked, can be more than the quota has room for.
 """
 
 from __future__ import annotations
@@ -132,7 +133,9 @@ class Quotas:
         None if there is no quota. Raises QuotaExceeded, and counts nothing, if they are too many.
         """
         now = self._clock()
-        day = self._days.setdefault(tenant, _Day())
+        day = self._days.get(tenant)
+        if day is None:
+            day = self._days[tenant] = _Day()
         if not _is_fresh(day, now):
             async with day.looking:
                 if not _is_fresh(day, now):
