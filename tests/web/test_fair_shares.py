@@ -16,7 +16,7 @@ from auditlogservice.web.places import Places
 from running import EVENT, running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     import httpx2
 
@@ -144,7 +144,7 @@ async def test_a_long_poll_holds_no_turn_while_it_waits(memory_api: Api) -> None
 # ---- places ---------------------------------------------------------------------------------
 
 
-def places_of(places: Places, source: str, stack: ExitStack) -> int:
+def places_of(places: Places, source: Hashable, stack: ExitStack) -> int:
     """How many places a source gets when it wants all that there are."""
     count = 0
     while True:
@@ -176,7 +176,7 @@ async def test_one_client_cannot_take_all_places_for_exports(memory_api: Api) ->
         await memory_api.record(noisy)
     source = ("default", (await memory_api.services.accounts.user("noisy")).id)
     with ExitStack() as stack:
-        assert places_of(memory_api.services.exports, source, stack) == 4  # type: ignore[arg-type]
+        assert places_of(memory_api.services.exports, source, stack) == 4
         refused = await memory_api.http.get("/events/export", headers=noisy)
         assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
         answer = await memory_api.http.get("/events/export", headers=quiet)
