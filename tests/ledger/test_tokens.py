@@ -165,7 +165,7 @@ async def test_a_token_is_a_jwt_of_rfc_9068_signed_with_ed25519(world: World) ->
         "sub": "id of alice",
         "client_id": "alice",
         "scope": "events:write events:read events:export events:delete ledger:read "
-        "users:manage tenants:manage admin",
+        "users:manage streams:manage tenants:manage admin",
         "iat": int(NOON.timestamp()),
         "exp": int((NOON + HOUR).timestamp()),
         "jti": "ab" * 16,

@@ -127,7 +127,7 @@ def test_an_empty_store_gets_an_admin_whose_password_is_shown_once(server: Serve
     )
     assert json.loads(answer.stdout)["scope"].split() == [
         "events:write", "events:read", "events:export", "events:delete", "ledger:read",
-        "users:manage", "tenants:manage", "admin",
+        "users:manage", "streams:manage", "tenants:manage", "admin",
     ]  # fmt: skip
     assert server.stop() == 0
     server.output.clear()
@@ -211,7 +211,7 @@ def kill_again_and_again(server: Server, kills: int, seconds: float) -> None:
 
 
 def test_a_killed_server_has_lost_and_doubled_nothing(server: Server) -> None:
-    kill_again_and_again(server, kills=4, seconds=2.5)
+    kill_again_and_again(server, kills=2, seconds=2.0)
 
 
 @pytest.mark.deep

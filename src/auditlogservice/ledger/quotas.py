@@ -106,9 +106,10 @@ class Quotas:
     async def change(
         self, principal: Principal, tenant: str, events_per_day: int | None
     ) -> TenantLimits:
-        """Set the quota of a tenant, None for that of the settings; it is on record in its log.
+        """Set the quota of a tenant, None for that of the settings.
 
-        Other nodes know it within a second. Raises Conflict if others change it all the time.
+        That is on record in the operator's log: a tenant that is still empty stays so. Other
+        nodes know it within a second. Raises Conflict if others change it all the time.
         """
         for _ in range(_ATTEMPTS):
             old = await self.limits(tenant)
@@ -123,7 +124,7 @@ class Quotas:
             )
             if await self._documents.put(document):
                 self._days.pop(tenant, None)
-                await self._diary.write_done(tenant, _changed(new, old))
+                await self._diary.write_done(principal.tenant, _changed(tenant, new, old))
                 return new
         raise Conflict("others change these limits all the time; try again")
 
@@ -171,14 +172,14 @@ def _standing(day: _Day, quota: int, now: datetime) -> Standing:
     return Standing(POLICY, quota, _DAY // timedelta(seconds=1), max(quota - day.used, 0), reset)
 
 
-def _changed(new: TenantLimits, old: TenantLimits) -> Deed:
+def _changed(tenant: str, new: TenantLimits, old: TenantLimits) -> Deed:
     return Deed(
         event_type="audit.limits.changed",
         name="Limits changed",
-        detail=f"{new.changed_by} changed how much this tenant may record",
+        detail=f"{new.changed_by} changed how much the tenant {tenant} may record",
         by=str(new.changed_by),
-        kind=_LIMITS,
-        id=str(new.version),
+        kind="tenant",
+        id=tenant,
         data={"events_per_day": new.events_per_day, "before": old.events_per_day},
-        key=f"limits-changed/{new.version}",
+        key=f"limits-changed/{tenant}/{new.version}",
     )

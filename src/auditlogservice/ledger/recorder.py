@@ -63,6 +63,7 @@ class Recorder:
         gauge: RecorderGauge,
         on_commit: Callable[[set[str]], None],
         kept_for: Callable[[str, str], timedelta | None],
+        redact: Callable[[Principal, Event], Event],
         max_queued_events: int,
         max_queued_bytes: int,
     ) -> None:
@@ -72,6 +73,7 @@ class Recorder:
         self._gauge = gauge
         self._on_commit = on_commit
         self._kept_for = kept_for
+        self._redact = redact
         self._queue: FairQueue[_Waiting] = FairQueue(Load(max_queued_events, max_queued_bytes))
         self._wake = asyncio.Event()
         self._closing = False
@@ -88,6 +90,7 @@ class Recorder:
 
         `index` tells the events of a batch apart that share one key.
         """
+        event = self._redact(principal, event)
         now = self._clock()
         if key is None:
             event_id = EventId(new_id(now, self._entropy))

@@ -32,10 +32,13 @@ from auditlogservice.ledger.prover import Prover
 from auditlogservice.ledger.quotas import Quotas
 from auditlogservice.ledger.recorder import Recorder
 from auditlogservice.ledger.records import Records
-from auditlogservice.ledger.retention import KnownRules, Retention
+from auditlogservice.ledger.redacting import REDACTION, Redacting
+from auditlogservice.ledger.retention import RETENTION, keeping
+from auditlogservice.ledger.rulebooks import KnownRules, RuleBooks
 from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.ledger.sweeper import Sweeper
+from auditlogservice.ledger.tenants import Tenants
 from auditlogservice.ledger.tokens import Tokens
 from auditlogservice.ledger.undertaker import Undertaker
 from auditlogservice.runtime.anchoring import open_anchorer
@@ -63,7 +66,9 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
+    from auditlogservice.governance import RetentionRule
     from auditlogservice.ledger.clock import Clock
+    from auditlogservice.redaction import RedactionRule
     from auditlogservice.store.port import (
         AccountStore,
         DocumentStore,
@@ -138,11 +143,29 @@ async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
     passwords = Passwords()
     try:
         yield Accounts(
-            store.accounts, passwords=passwords, clock=utc_now, entropy=secrets.token_bytes
+            store.accounts,
+            tenants=_tenants(store, utc_now),
+            passwords=passwords,
+            clock=utc_now,
+            entropy=secrets.token_bytes,
         )
     finally:
         passwords.close()
         await store.close()
+
+
+@asynccontextmanager
+async def open_tenants(settings: Settings) -> AsyncIterator[Tenants]:
+    """Tenants without a server: what the command line needs."""
+    store = await open_store(settings)
+    try:
+        yield _tenants(store, utc_now)
+    finally:
+        await store.close()
+
+
+def _tenants(store: Store, clock: Clock) -> Tenants:
+    return Tenants(store.documents, accounts=store.accounts, ledger=store.ledger, clock=clock)
 
 
 async def settle_ledger_keys(settings: Settings) -> None:
@@ -168,12 +191,17 @@ async def open_services(
         passwords = Passwords(at_once=_hashing_threads())
         stack.callback(passwords.close)
         follower = Follower(store.events)
-        known = KnownRules(store.documents)
-        await known.refresh()
+        known = _Known(
+            KnownRules(store.documents, RETENTION), KnownRules(store.documents, REDACTION)
+        )
+        await known.retention.refresh()
+        await known.redaction.refresh()
+        secret = await store.accounts.shared_secret("redaction", secrets.token_bytes(32))
         recorder = Recorder(
             store.events,
             on_commit=follower.nudge,
-            kept_for=known.kept_for,
+            kept_for=keeping(known.retention),
+            redact=Redacting(known.redaction, secret=secret),
             clock=clock,
             entropy=secrets.token_bytes,
             gauge=metrics,
@@ -216,10 +244,15 @@ async def open_services(
             on_commit=follower.nudge,
         )
         governing = _governing(store, known, recorder, eraser, clock, metrics)
+        tenants = _tenants(store, clock)
         cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
         services = Services(
             accounts=Accounts(
-                store.accounts, passwords=passwords, clock=clock, entropy=secrets.token_bytes
+                store.accounts,
+                tenants=tenants,
+                passwords=passwords,
+                clock=clock,
+                entropy=secrets.token_bytes,
             ),
             anchors=anchors,
             batches=BatchRoom(),
@@ -248,8 +281,10 @@ async def open_services(
             ping=store.events.ping,
             recorder=recorder,
             records=Records(store.events, clock=clock, cursor_secret=cursor_secret),
+            redaction=governing.redaction,
             retention=governing.retention,
             statistics=Statistics(store.events),
+            tenants=tenants,
             tokens=Tokens(
                 store.accounts,
                 key=load_token_key(settings.data_dir),
@@ -270,7 +305,7 @@ async def open_services(
         stack.callback(anchorer.close)
         tasks.create_task(follower.run())
         stack.callback(follower.close)
-        for worker in (known, governing.sweeper, governing.undertaker):
+        for worker in (known.retention, known.redaction, governing.sweeper, governing.undertaker):
             tasks.create_task(worker.run())
             stack.callback(worker.close)
         # Streams never end by themselves, and the server waits for them before it stops us.
@@ -294,19 +329,28 @@ def _limiter(settings: Settings) -> Limiter:
 
 
 @dataclass(frozen=True, slots=True)
+class _Known:
+    """The rules that events are recorded under, as this process knows them."""
+
+    retention: KnownRules[RetentionRule]
+    redaction: KnownRules[RedactionRule]
+
+
+@dataclass(frozen=True, slots=True)
 class _Governing:
-    """What decides about erasing, and what does it."""
+    """What decides about events, and what erases them."""
 
     erasures: Erasures
     holds: Holds
-    retention: Retention
+    redaction: RuleBooks[RedactionRule]
+    retention: RuleBooks[RetentionRule]
     sweeper: Sweeper
     undertaker: Undertaker
 
 
 def _governing(
     store: Store,
-    known: KnownRules,
+    known: _Known,
     recorder: Recorder,
     eraser: Eraser,
     clock: Clock,
@@ -327,13 +371,21 @@ def _governing(
     )
     holds = Holds(documents, diary, clock=clock, entropy=entropy)
     rules_changed = asyncio.Event()
-    retention = Retention(documents, known, diary, clock=clock, on_change=rules_changed.set)
+    retention = RuleBooks(
+        documents,
+        known.retention,
+        diary,
+        kind=RETENTION,
+        clock=clock,
+        on_change=rules_changed.set,
+    )
+    redaction = RuleBooks(documents, known.redaction, diary, kind=REDACTION, clock=clock)
     sweeper = Sweeper(
         store.events,
         documents,
         clearing=clearing,
         retention=retention,
-        known=known,
+        known=known.retention,
         holds=holds,
         clock=clock,
         gauge=metrics,
@@ -343,7 +395,7 @@ def _governing(
     erasures = Erasures(
         store.events, documents, diary, clock=clock, entropy=entropy, on_ask=undertaker.nudge
     )
-    return _Governing(erasures, holds, retention, sweeper, undertaker)
+    return _Governing(erasures, holds, redaction, retention, sweeper, undertaker)
 
 
 def build_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:

@@ -248,12 +248,15 @@ class LedgerStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A small thing of a tenant's, as JSON: a hold, the retention rules, an erasure, an anchor.
+    """A small thing of a tenant's, as JSON: a hold, the retention rules, its own state, an anchor.
 
     `version` counts its changes, from 1.
     """
 
-    kind: Literal["hold", "retention", "erasure", "keys", "witnessed", "timestamp", "limits"]
+    kind: Literal[
+        "hold", "retention", "redaction", "erasure", "keys", "witnessed", "timestamp", "tenant",
+        "limits",
+    ]  # fmt: skip
     tenant: str
     id: str
     body: bytes

@@ -28,7 +28,9 @@ from auditlogservice.web.routes import (
     lists,
     pages,
     quotas,
+    redaction,
     retention,
+    tenants,
     tokens,
     users,
 )
@@ -67,8 +69,8 @@ def create_app(
     )
     problems.install(app)
     for module in (
-        tokens, batches, lists, follow, exports, events, erasures, holds, retention, ledger,
-        anchors, users, quotas, health, limits, pages,
+        tokens, batches, lists, follow, exports, events, erasures, holds, retention, redaction,
+        ledger, anchors, users, tenants, quotas, health, limits, pages,
     ):  # fmt: skip
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id)

@@ -6,7 +6,7 @@ document shows the same.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import OAuth2PasswordBearer, SecurityScopes
@@ -15,6 +15,9 @@ from auditlogservice.access import Principal, Scope
 from auditlogservice.errors import NotAuthenticated
 from auditlogservice.web import budgets
 from auditlogservice.web.services import services
+
+if TYPE_CHECKING:
+    from auditlogservice.web.services import Services
 
 _scheme = OAuth2PasswordBearer(
     tokenUrl="token",
@@ -25,7 +28,8 @@ _scheme = OAuth2PasswordBearer(
         Scope.EVENTS_DELETE: "erase events",
         Scope.LEDGER_READ: "read checkpoints, tiles and proofs",
         Scope.USERS_MANAGE: "manage the users of one's tenant",
-        Scope.TENANTS_MANAGE: "manage tenants, and what each may use",
+        Scope.STREAMS_MANAGE: "manage the streams that feed other systems",
+        Scope.TENANTS_MANAGE: "manage tenants, and with users:manage the users of any",
         Scope.ADMIN: "place legal holds and set how long events are kept",
     },
     # Ours tells a missing token from a bad one, and answers as problem+json.
@@ -38,11 +42,27 @@ async def _caller(
     needed: SecurityScopes,
     _documented: Annotated[str | None, Depends(_scheme)],
 ) -> Principal:
-    principal = await services(request).tokens.check(bearer(request))
+    principal = await caller_of(services(request), bearer(request))
     for scope in needed.scopes:
         principal.require(Scope(scope))
     await budgets.begin(request, principal)
     return principal
+
+
+async def caller_of(here: Services, token: str) -> Principal:
+    """Return whom the token speaks for. Raises NotAuthenticated, as for a suspended tenant."""
+    principal = await here.tokens.check(token)
+    if await here.tenants.is_suspended(principal.tenant):
+        raise NotAuthenticated(tried=True)
+    return principal
+
+
+async def require_still(here: Services, token: str, scope: Scope) -> None:
+    """Return if the token is still good for this; an answer that takes long asks again.
+
+    Raises NotAuthenticated or InsufficientScope.
+    """
+    (await caller_of(here, token)).require(scope)
 
 
 def bearer(request: Request) -> str:
@@ -64,5 +84,5 @@ Eraser = Annotated[Principal, Security(_caller, scopes=[Scope.EVENTS_DELETE])]
 LedgerReader = Annotated[Principal, Security(_caller, scopes=[Scope.LEDGER_READ])]
 Auditor = Annotated[Principal, Security(_caller, scopes=[Scope.LEDGER_READ, Scope.EVENTS_READ])]
 UserManager = Annotated[Principal, Security(_caller, scopes=[Scope.USERS_MANAGE])]
-TenantManager = Annotated[Principal, Security(_caller, scopes=[Scope.TENANTS_MANAGE])]
+Operator = Annotated[Principal, Security(_caller, scopes=[Scope.TENANTS_MANAGE])]
 Admin = Annotated[Principal, Security(_caller, scopes=[Scope.ADMIN])]

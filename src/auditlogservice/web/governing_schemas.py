@@ -1,4 +1,4 @@
-"""Schemas of holds, retention rules, erasures and limits, for the OpenAPI document."""
+"""Schemas of holds, rules, erasures and limits, for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 from auditlogservice.governance import MAX_REASON, MAX_RULES, RetentionRule
 from auditlogservice.ledger.quotas import MAX_QUOTA
+from auditlogservice.redaction import MAX_REDACTION_RULES, RedactionRule
 
 _WHERE: dict[str, Any] = {"$ref": "#/components/schemas/Filter"}
 _COUNT: dict[str, Any] = {"$ref": "#/components/schemas/Count"}
-_RULE: dict[str, Any] = {"$ref": "#/components/schemas/RetentionRule"}
 _MOMENT = {"type": "string", "format": "date-time"}
 _REASON = {"type": "string", "minLength": 1, "maxLength": MAX_REASON}
 _NUMBER = {"type": "integer", "format": "int64", "minimum": 0}
@@ -40,7 +40,29 @@ def _choice(title: str, **more: Any) -> dict[str, Any]:
     }
 
 
-_RULES = {"type": "array", "maxItems": MAX_RULES, "items": _RULE}
+def _rules(most: int, rule: str) -> dict[str, Any]:
+    items = {"$ref": f"#/components/schemas/{rule}"}
+    return {"rules": {"type": "array", "maxItems": most, "items": items}}
+
+
+def _new_book(title: str, rules: dict[str, Any]) -> dict[str, Any]:
+    return {**_object(title, ["rules"], rules), "additionalProperties": False}
+
+
+def _book(title: str, rules: dict[str, Any]) -> dict[str, Any]:
+    return _object(
+        title,
+        ["rules", "changed_by", "changed_at"],
+        {
+            **rules,
+            "changed_by": {"type": ["string", "null"]},
+            "changed_at": {**_MOMENT, "type": ["string", "null"]},
+        },
+    )
+
+
+_RETENTION = _rules(MAX_RULES, "RetentionRule")
+_REDACTION = _rules(MAX_REDACTION_RULES, "RedactionRule")
 
 GOVERNING: dict[str, dict[str, Any]] = {
     "Erasure": _object(
@@ -91,22 +113,15 @@ GOVERNING: dict[str, dict[str, Any]] = {
     ),
     "NewErasure": _choice("NewErasure", preview={"type": "boolean", "default": False}),
     "NewHold": _choice("NewHold"),
+    "NewRedaction": _new_book("NewRedaction", _REDACTION),
+    "NewRetention": _new_book("NewRetention", _RETENTION),
     "NewTenantLimits": {
         **_object("NewTenantLimits", ["events_per_day"], {"events_per_day": _EVENTS_PER_DAY}),
         "additionalProperties": False,
     },
-    "NewRetention": {
-        **_object("NewRetention", ["rules"], {"rules": _RULES}), "additionalProperties": False,
-    },
-    "Retention": _object(
-        "Retention",
-        ["rules", "changed_by", "changed_at"],
-        {
-            "rules": _RULES,
-            "changed_by": {"type": ["string", "null"]},
-            "changed_at": {**_MOMENT, "type": ["string", "null"]},
-        },
-    ),
+    "Redaction": _book("Redaction", _REDACTION),
+    "RedactionRule": RedactionRule.model_json_schema(),
+    "Retention": _book("Retention", _RETENTION),
     "TenantLimits": _object(
         "TenantLimits",
         ["events_per_day", "changed_by", "changed_at"],

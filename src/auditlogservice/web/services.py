@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from auditlogservice.governance import RetentionRule
     from auditlogservice.ledger.accounts import Accounts
     from auditlogservice.ledger.anchors import Anchors
     from auditlogservice.ledger.clock import Clock
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.quotas import Quotas
     from auditlogservice.ledger.recorder import Recorder
     from auditlogservice.ledger.records import Records
-    from auditlogservice.ledger.retention import Retention
+    from auditlogservice.ledger.rulebooks import RuleBooks
     from auditlogservice.ledger.signer import Signer
     from auditlogservice.ledger.statistics import Statistics
+    from auditlogservice.ledger.tenants import Tenants
     from auditlogservice.ledger.tokens import Tokens
+    from auditlogservice.redaction import RedactionRule
     from auditlogservice.web.bodies import BatchRoom
     from auditlogservice.web.places import Places
 
@@ -67,8 +70,10 @@ class Services:
     recorder: Recorder
     records: Records
     signer: Signer
-    retention: Retention
+    redaction: RuleBooks[RedactionRule]
+    retention: RuleBooks[RetentionRule]
     statistics: Statistics
+    tenants: Tenants
     tokens: Tokens
 
 

@@ -23,6 +23,7 @@ from auditlogservice.runtime.cli import (
     governing,
     importing,
     listing,
+    redaction,
     send,
     session,
     tailing,
@@ -50,6 +51,11 @@ def _users(group: typer.Typer) -> None:
     group.add_typer(module.users_app, name="users")
 
 
+def _tenants(group: typer.Typer) -> None:
+    module = importlib.import_module("auditlogservice.runtime.cli.tenants")
+    group.add_typer(module.tenants_app, name="tenants")
+
+
 def _ledger(group: typer.Typer) -> None:
     module = importlib.import_module("auditlogservice.runtime.cli.ledger")
     group.add_typer(module.ledger_app, name="ledger")
@@ -60,7 +66,13 @@ def _fsck(group: typer.Typer) -> None:
     group.command("fsck")(module.fsck)
 
 
-_SERVER_COMMANDS = {"serve": _serve, "users": _users, "ledger": _ledger, "fsck": _fsck}
+_SERVER_COMMANDS = {
+    "serve": _serve,
+    "users": _users,
+    "tenants": _tenants,
+    "ledger": _ledger,
+    "fsck": _fsck,
+}
 
 
 def _imported(name: str) -> Any:
@@ -158,6 +170,7 @@ app.command("erase")(governing.erase)
 app.add_typer(governing.erasures_app, name="erasures")
 app.add_typer(governing.holds_app, name="holds")
 app.add_typer(governing.retention_app, name="retention")
+app.add_typer(redaction.redaction_app, name="redaction")
 
 
 def main() -> None:

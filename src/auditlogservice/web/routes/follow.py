@@ -13,7 +13,7 @@ from auditlogservice.errors import AuditLogError
 from auditlogservice.events import Sequence
 from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.ledger.walk import LAST, START
-from auditlogservice.web.authn import Reader, bearer
+from auditlogservice.web.authn import Reader, bearer, require_still
 from auditlogservice.web.documents import JSON, answers, parameter, problems, refer
 from auditlogservice.web.patience import first_of, send_chunk, while_connected
 from auditlogservice.web.problems import problem_of
@@ -94,6 +94,7 @@ async def read_feed(request: Request, caller: Reader) -> Response:
         turn=lambda: here.questions.take(caller.source),
     )
     news = await while_connected(request, work)
+    await require_still(services(request), bearer(request), Scope.EVENTS_READ)
     headers = {"Link": next_link("/events/feed", parameters, after=str(news.last))}
     listed = b",".join(record.answer() for record in news.records)
     return Response(b"[%b]" % listed, 200, headers, JSON)
@@ -204,8 +205,7 @@ class _EventStream(Response):
     async def _end(self) -> None:
         """Return when the service stops; raise when the token is not good any more."""
         while not await self._here.follower.closes_within(LOOK_AGAIN):
-            caller = await self._here.tokens.check(self._token)
-            caller.require(Scope.EVENTS_READ)
+            await require_still(self._here, self._token, Scope.EVENTS_READ)
 
 
 def _message(record: Record) -> bytes:

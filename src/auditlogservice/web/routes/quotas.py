@@ -8,11 +8,10 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from auditlogservice.access import check_tenant_name
 from auditlogservice.ledger.quotas import MAX_QUOTA
 from auditlogservice.times import format_utc
 from auditlogservice.web.answers import json_answer
-from auditlogservice.web.authn import TenantManager
+from auditlogservice.web.authn import Operator
 from auditlogservice.web.choosing import read_governing
 from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.questions import refuse_parameters
@@ -37,25 +36,24 @@ class NewLimits(BaseModel):
 @router.get(
     "/tenants/{tenant}/limits",
     summary="Read the limits of a tenant",
-    responses={200: _ANSWER, **problems(400, 401, 403, 422, 503)},
+    responses={200: _ANSWER, **problems(400, 401, 403, 404, 422, 503)},
 )
-async def read_tenant_limits(request: Request, tenant: str, caller: TenantManager) -> Response:
-    del caller
+async def read_tenant_limits(request: Request, tenant: str, _caller: Operator) -> Response:
     refuse_parameters(request)
-    check_tenant_name(tenant)
+    await services(request).tenants.get(tenant)  # one that is not there has no limits
     return _answer(await services(request).quotas.limits(tenant))
 
 
 @router.put(
     "/tenants/{tenant}/limits",
     summary="Set the limits of a tenant",
-    responses={200: _ANSWER, **problems(400, 401, 403, 408, 409, 413, 415, 422, 503)},
+    responses={200: _ANSWER, **problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 503)},
     openapi_extra=body(json=refer("NewTenantLimits")),
 )
-async def set_tenant_limits(request: Request, tenant: str, caller: TenantManager) -> Response:
-    """They hold on every node within a second. The change is on record in the tenant's log."""
-    check_tenant_name(tenant)
+async def set_tenant_limits(request: Request, tenant: str, caller: Operator) -> Response:
+    """They hold on every node within a second. The change is on record in the operator's log."""
     asked = await read_governing(request, NewLimits)
+    await services(request).tenants.get(tenant)
     return _answer(await services(request).quotas.change(caller, tenant, asked.events_per_day))
 
 
