@@ -8,14 +8,19 @@ import statistics
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 
 from auditlogservice.access import Scope
+from auditlogservice.runtime.settings import Settings
 from auditlogservice.web.routes import tokens
-from running import PASSWORD, Api
+from running import PASSWORD, Api, running
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ASTRAL = "".join(chr(0x1F600 + number % 64) for number in range(256))
 
@@ -233,3 +238,19 @@ def test_hashing_has_a_smaller_share_of_the_processor(memory_api: Api) -> None:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     assert passwords._threads.submit(niceness).result(5) > niceness()
+
+
+async def test_behind_a_trusted_proxy_each_caller_has_counts_of_its_own(tmp_path: Path) -> None:
+    settings = Settings(
+        store="sqlite:///:memory:", data_dir=tmp_path, trusted_proxies="127.0.0.1",
+        forwarded_header="x-forwarded-for",
+    )  # fmt: skip
+    async with running(settings) as api:
+        form = {"username": "alice", "password": "wrong"}
+        for caller in ("192.0.2.1", "192.0.2.2"):
+            headers = {"X-Forwarded-For": caller}
+            statuses = [
+                (await api.http.post("/token", data=form, headers=headers)).status_code
+                for _ in range(11)
+            ]
+            assert statuses == [400] * 10 + [429]

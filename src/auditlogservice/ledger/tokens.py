@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -45,7 +45,7 @@ V = TypeVar("V")
 class IssuedToken:
     """A token on its way to its owner."""
 
-    text: str
+    text: str = field(repr=False)
     expires_in: int  # seconds
     scopes: frozenset[Scope]
 
@@ -68,6 +68,8 @@ class _Seen(Generic[V]):
 
 class _Recent(OrderedDict[K, V]):
     """A map that forgets what was put in first."""
+
+    __repr__ = object.__repr__  # its keys are tokens, which no message may show
 
     def __init__(self, capacity: int) -> None:
         super().__init__()

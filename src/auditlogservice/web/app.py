@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from auditlogservice.web.edge import AccessLog
+    from auditlogservice.web.hosts import AllowedHosts
+    from auditlogservice.web.proxies import TrustedProxies
     from auditlogservice.web.services import Metrics, Services
 
 
@@ -49,6 +51,8 @@ def create_app(
     metrics: Metrics,
     log: AccessLog,
     new_id: Callable[[], str],
+    hosts: AllowedHosts,
+    proxies: TrustedProxies,
 ) -> FastAPI:
     """Return the ASGI application. `open_services` is entered at its start, left at its end."""
 
@@ -73,7 +77,7 @@ def create_app(
         ledger, anchors, users, tenants, quotas, health, limits, pages,
     ):  # fmt: skip
         app.include_router(module.router)
-    app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id)
+    app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id, hosts=hosts, proxies=proxies)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign] # FastAPI's documented way
     return app
 

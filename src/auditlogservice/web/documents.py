@@ -11,6 +11,7 @@ from auditlogservice.web.governing_schemas import GOVERNING
 from auditlogservice.web.problems import ALL, MEDIA_TYPE
 
 JSON = "application/json"
+NDJSON = "application/x-ndjson"
 
 _EVENT: dict[str, Any] = EventModel.model_json_schema(ref_template="#/components/schemas/{model}")
 # Pydantic puts what a schema refers to under `$defs`; OpenAPI wants it among the components.
@@ -435,7 +436,7 @@ def parameter(
 
 _MEDIA = {
     "json": JSON,
-    "ndjson": "application/x-ndjson",
+    "ndjson": NDJSON,
     "form": "application/x-www-form-urlencoded",
     "multipart": "multipart/form-data",
 }

@@ -66,12 +66,18 @@ def _fsck(group: typer.Typer) -> None:
     group.command("fsck")(module.fsck)
 
 
+def _doctor(group: typer.Typer) -> None:
+    module = importlib.import_module("auditlogservice.runtime.cli.doctor")
+    group.command("doctor")(module.doctor)
+
+
 _SERVER_COMMANDS = {
     "serve": _serve,
     "users": _users,
     "tenants": _tenants,
     "ledger": _ledger,
     "fsck": _fsck,
+    "doctor": _doctor,
 }
 
 
