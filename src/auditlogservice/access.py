@@ -107,6 +107,11 @@ class Principal:
     kind: Literal["user", "client", "external"] = "user"
     token_id: str | None = None
 
+    @property
+    def source(self) -> tuple[str, str]:
+        """Who it is among all tenants: what has its own part where many want the same."""
+        return self.tenant, self.user_id
+
     def require(self, scope: Scope) -> None:
         """Return if the caller has `scope`; raise InsufficientScope if not."""
         if scope not in self.scopes:

@@ -19,6 +19,7 @@ Messages are for people; they never carry a driver's text, a secret or a stack.
     ├── NotFound ── EventNotFound, UserNotFound, ClientNotFound
     ├── EventErased
     ├── Conflict ── UserExists, ClientExists, EventHeld, OwnRecordKept, Outdated
+    ├── Limited ── TooManyAttempts, RateLimited, QuotaExceeded
     ├── Unavailable ── Overloaded, StoreUnreachable, StorageFull, StoreBroken, QueryTimeout,
     │                   NotSigned, LedgerDamaged, OutcomeUnknown
     ├── ProofInvalid
@@ -33,6 +34,8 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+    from auditlogservice.budgets import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +262,54 @@ class OwnRecordKept(Conflict):
 
 class Outdated(Conflict):
     """The change was meant for a state that is not the present one any more."""
+
+
+# ---- what the caller has used up -----------------------------------------------
+
+
+class Limited(AuditLogError):
+    """The caller may go on later. Nothing of this was done. Never raised itself.
+
+    `standing` is the policy that says so; after `retry_after` seconds it is worth trying again.
+    """
+
+    def __init__(self, message: str, standing: Standing, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.standing = standing
+        self.retry_after = retry_after
+
+
+class TooManyAttempts(Limited):
+    """Logins failed, so the next one has to wait. The password of this one was not looked at."""
+
+    def __init__(self, standing: Standing) -> None:
+        super().__init__(
+            "logins failed here, so this one was not tried; wait, then try again",
+            standing,
+            retry_after=standing.reset,
+        )
+
+
+class RateLimited(Limited):
+    """The operator allows so much in a time, and the caller or its tenant has had it."""
+
+    def __init__(self, standing: Standing, *, retry_after: int) -> None:
+        super().__init__(
+            f"{standing.policy}: {standing.quota:,} in {standing.window:,} s are allowed",
+            standing,
+            retry_after=retry_after,
+        )
+
+
+class QuotaExceeded(Limited):
+    """The tenant has recorded what it may on this day, or would go beyond it. None was kept."""
+
+    def __init__(self, standing: Standing) -> None:
+        super().__init__(
+            f"{standing.quota:,} events a day may be recorded, and {standing.left:,} are left",
+            standing,
+            retry_after=standing.reset,
+        )
 
 
 # ---- what the service cannot do now ------------------------------------------

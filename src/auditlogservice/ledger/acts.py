@@ -65,6 +65,12 @@ CLIENT_REMOVED = Act(
 TENANT_ADDED = Act("audit.tenant.added", "Tenant added", "a tenant was added", urgent=True)
 TENANT_CHANGED = Act("audit.tenant.changed", "Tenant changed", "a tenant was changed", urgent=True)
 TENANT_REMOVED = Act("audit.tenant.removed", "Tenant removed", "a tenant was removed", urgent=True)
+LIMITS_CHANGED = Act(
+    "audit.limits.changed",
+    "Limits changed",
+    "how much a tenant may record was changed",
+    urgent=True,
+)
 EVENTS_READ = Act(
     "audit.events.read", "Events read", "events of others were read, or counted", essential=False
 )
@@ -106,7 +112,7 @@ LEDGER_VERIFIED = Act(
 ACTS = (
     LOGIN_SUCCEEDED, LOGIN_FAILED, TOKEN_ISSUED, TOKEN_REVOKED, ACCESS_DENIED,
     USER_ADDED, USER_CHANGED, USER_REMOVED, CLIENT_ADDED, CLIENT_CHANGED, CLIENT_REMOVED,
-    TENANT_ADDED, TENANT_CHANGED, TENANT_REMOVED,
+    TENANT_ADDED, TENANT_CHANGED, TENANT_REMOVED, LIMITS_CHANGED,
     EVENTS_READ, EVENTS_EXPORTED, EVENT_ERASED, ERASURE_REQUESTED, ERASURE_DONE, ERASURE_FAILED,
     HOLD_PLACED, HOLD_LIFTED, RETENTION_CHANGED, REDACTION_CHANGED, SETTINGS_CHANGED,
     LEDGER_READ, LEDGER_VERIFIED,

@@ -218,6 +218,12 @@ class PrometheusMetrics:
             multiprocess_mode="max",  # one for all workers: each would have its pid otherwise
         )
         info.labels(__version__).set(1)
+        self._limited = Counter(
+            "auditlog_limited",
+            "Requests that were refused with 429, by the policy that refused them.",
+            ("policy",),
+            registry=self._registry,
+        )
         self._queued = Gauge(
             "auditlog_queued_events",
             "Events that wait to be written, or are being written.",
@@ -269,6 +275,9 @@ class PrometheusMetrics:
             registry=self._registry,
             multiprocess_mode="livemax",
         )
+
+    def limited(self, policy: str) -> None:
+        self._limited.labels(policy).inc()
 
     def queued(self, events: int) -> None:
         self._queued.set(events)

@@ -16,6 +16,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from auditlogservice.budgets import RATE_PATTERN
 from auditlogservice.errors import UnsafeSetup
 from auditlogservice.web.hosts import AllowedHosts
 from auditlogservice.web.proxies import ForwardedHeader, TrustedProxies
@@ -46,6 +47,9 @@ def _checked(parse: Callable[[str], object]) -> Callable[[str], str]:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+LimitedRate = Annotated[str, Field(pattern=f"^({RATE_PATTERN})?$")]
 
 
 class Settings(BaseSettings):
@@ -162,6 +166,33 @@ class Settings(BaseSettings):
 
     queue_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
     """How many bytes may wait to be written before new ones are refused with 503."""
+
+    limit_ingest: LimitedRate = ""
+    """How many events one client may record, as in `5000/s`, `100000/m`, `h` or `d`: so many at
+    once, and then as they become free again. Nothing is no limit. Each process counts for
+    itself."""
+
+    limit_search: LimitedRate = ""
+    """How many pages, counts and other questions one client may ask for, spelled likewise."""
+
+    limit_export: LimitedRate = ""
+    """How many exports one client may start, spelled likewise."""
+
+    limit_token: LimitedRate = ""
+    """How many tokens may be asked for from one address, spelled likewise."""
+
+    limit_ingest_tenant: LimitedRate = ""
+    """How many events all clients of one tenant may record, spelled likewise."""
+
+    limit_search_tenant: LimitedRate = ""
+    """How many questions all clients of one tenant may ask, spelled likewise."""
+
+    limit_export_tenant: LimitedRate = ""
+    """How many exports all clients of one tenant may start, spelled likewise."""
+
+    quota_events: Annotated[int, Field(ge=0)] = 0
+    """How many events a tenant may record a day (UTC), on all nodes together; `PUT
+    /tenants/{tenant}/limits` sets another number for one. 0 is no quota."""
 
     min_free_bytes: Annotated[int, Field(ge=0)] = 512 * 1024 * 1024
     """How much of the disk under an SQLite database is kept free: with less, new events are

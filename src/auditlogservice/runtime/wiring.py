@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from auditlogservice.budgets import Budget, Rate
 from auditlogservice.errors import UnsafeSetup
 from auditlogservice.ledger.accounts import Accounts
 from auditlogservice.ledger.anchorer import Anchorer
@@ -24,13 +26,16 @@ from auditlogservice.ledger.diary import Diary
 from auditlogservice.ledger.eraser import Eraser
 from auditlogservice.ledger.erasures import Erasures
 from auditlogservice.ledger.exporter import Exporter
+from auditlogservice.ledger.fairness import Turns
 from auditlogservice.ledger.follower import Follower
 from auditlogservice.ledger.holds import Holds
 from auditlogservice.ledger.keyring import Keyring
+from auditlogservice.ledger.limiter import Limiter
 from auditlogservice.ledger.logins import FailedLogins
 from auditlogservice.ledger.owners import Owners
 from auditlogservice.ledger.passwords import Passwords
 from auditlogservice.ledger.prover import Prover
+from auditlogservice.ledger.quotas import Quotas
 from auditlogservice.ledger.recorder import Recorder
 from auditlogservice.ledger.records import Records
 from auditlogservice.ledger.redacting import REDACTION, Redacting
@@ -81,6 +86,12 @@ if TYPE_CHECKING:
         EventStore,
         LedgerStore,
     )
+
+
+# More than the threads that SQLite has for questions, so that none is idle between two of them.
+_QUESTIONS_AT_ONCE = 8
+_QUESTIONS_WAITING = 4_096  # as many as there may be connections
+_QUESTION_PATIENCE = 10.0  # seconds, as long as a question itself may take
 
 
 class Store(Protocol):
@@ -245,7 +256,7 @@ async def open_services(
     async with AsyncExitStack() as stack:
         store = await open_store(settings)
         stack.push_async_callback(store.close)
-        passwords = Passwords()
+        passwords = Passwords(at_once=_hashing_threads())
         stack.callback(passwords.close)
         follower = Follower(store.events)
         known = _Known(
@@ -328,15 +339,26 @@ async def open_services(
             eraser=eraser,
             erasures=governing.erasures,
             exporter=Exporter(store.events),
-            exports=Places(MAX_EXPORTS),
+            exports=Places(MAX_EXPORTS, share=1),
             failed_logins=failed_logins,
             follower=follower,
             issuer=settings.issuer,
             keyring=keyring,
             holds=governing.holds,
+            limiter=_limiter(settings),
             metrics=metrics,
             prover=prover,
             self_audit=self_audit,
+            questions=Turns(
+                _QUESTIONS_AT_ONCE, waiting=_QUESTIONS_WAITING, seconds=_QUESTION_PATIENCE
+            ),
+            quotas=Quotas(
+                store.events,
+                store.documents,
+                diary,
+                default=settings.quota_events or None,
+                clock=clock,
+            ),
             signer=signer,
             ping=store.events.ping,
             recorder=recorder,
@@ -368,6 +390,21 @@ async def open_services(
         # Streams never end by themselves, and the server waits for them before it stops us.
         with on_stop_signal(follower.close):
             yield services
+
+
+def _hashing_threads() -> int:
+    """One thread for passwords where there are two cores or fewer: the other one records."""
+    return 2 if len(os.sched_getaffinity(0)) > 2 else 1  # noqa: PLR2004 - the cores of the rule
+
+
+def _limiter(settings: Settings) -> Limiter:
+    """Return the limiter with the rates that the settings give."""
+
+    def rates(suffix: str) -> dict[Budget, Rate]:
+        texts = {budget: getattr(settings, f"limit_{budget}{suffix}", "") for budget in Budget}
+        return {budget: Rate.from_text(text) for budget, text in texts.items() if text}
+
+    return Limiter(client=rates(""), tenant=rates("_tenant"), clock=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)

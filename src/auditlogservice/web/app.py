@@ -10,7 +10,9 @@ from fastapi.openapi.utils import get_openapi
 
 from auditlogservice import __version__
 from auditlogservice.web import problems
+from auditlogservice.web.budgets import BUDGETS
 from auditlogservice.web.documents import JSON, SCHEMAS
+from auditlogservice.web.documents import problems as problem_answers
 from auditlogservice.web.edge import Edge
 from auditlogservice.web.routes import (
     anchors,
@@ -28,6 +30,7 @@ from auditlogservice.web.routes import (
     limits,
     lists,
     pages,
+    quotas,
     redaction,
     retention,
     tenants,
@@ -75,8 +78,8 @@ def create_app(
     problems.install(app)
     for module in (
         tokens, batches, lists, follow, exports, events, erasures, holds, retention, redaction,
-        ledger, anchors, verifications, users, clients, api_tokens, discovery, tenants, health,
-        limits, pages,
+        ledger, anchors, verifications, users, clients, api_tokens, discovery, tenants, quotas,
+        health, limits, pages,
     ):  # fmt: skip
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id, hosts=hosts, proxies=proxies)
@@ -99,6 +102,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
                 # What FastAPI would answer to a bad path; here every text is a good one.
                 if JSON in operation["responses"].get("422", {}).get("content", {}):
                     del operation["responses"]["422"]
+        for method, path in BUDGETS:
+            operation = document["paths"][path][method.lower()]
+            operation["responses"].update({"429": problem_answers(429)[429]})
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas.clear()  # FastAPI's own errors, which this service never answers
         schemas.update(SCHEMAS)

@@ -13,6 +13,7 @@ from fastapi.security import OAuth2PasswordBearer, SecurityScopes
 
 from auditlogservice.access import Principal, Scope
 from auditlogservice.errors import NotAuthenticated, TwoAuthorizations
+from auditlogservice.web import budgets
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ async def _caller(
     request.state.principal = principal  # for the record, if it is refused
     for scope in needed.scopes:
         principal.require(Scope(scope))
+    await budgets.begin(request, principal)
     return principal
 
 

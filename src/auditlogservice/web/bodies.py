@@ -19,13 +19,13 @@ from auditlogservice.validation import Model, validate
 from auditlogservice.web.places import Places
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
+    from collections.abc import AsyncIterator, Collection, Hashable
     from contextlib import AbstractContextManager
 
     from starlette.requests import Request
 
 MAX_BATCH_BYTES = 16 * 1024 * 1024
-MAX_BATCHES = 16
+MAX_BATCHES = 24  # of which one client has at most 16
 MAX_PARSED = 2
 MAX_FORM_BYTES = 16 * 1024
 MAX_USER_BYTES = 16 * 1024
@@ -100,12 +100,12 @@ class BatchRoom:
     """
 
     def __init__(self, *, places: int = MAX_BATCHES, turns: int = MAX_PARSED) -> None:
-        self._places = Places(places)
+        self._places = Places(places, share=2)
         self.turn = asyncio.Semaphore(turns)  # waited for: it is work here, not a caller
 
-    def place(self) -> AbstractContextManager[None]:
+    def place(self, source: Hashable) -> AbstractContextManager[None]:
         """Take a place. Raises Overloaded if there is none: a body that waits would need one."""
-        return self._places.take()
+        return self._places.take(source)
 
 
 def require_media(request: Request, accepted: Collection[str]) -> str:

@@ -19,6 +19,7 @@ from auditlogservice.web.hosts import AllowedHosts, read_host
 from auditlogservice.web.patience import SlowReader
 from auditlogservice.web.problems import INTERNAL, MISDIRECTED, PROBLEMS, answer
 from auditlogservice.web.proxies import Caller, TrustedProxies, find_caller
+from auditlogservice.web.rate_limits import rate_limit_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +95,7 @@ class Edge:
             scope["path"] = told[:-1]
         given = Headers(scope=scope).get("x-request-id", "")
         scope["request_id"] = given if _REQUEST_ID.fullmatch(given) else self._new_id()
-        exchange = _Exchange(send, scope["request_id"], security_headers(scope["scheme"]))
+        exchange = _Exchange(send, scope)
         start = time.perf_counter()
         try:
             await self._run(scope, receive, exchange)
@@ -152,19 +153,21 @@ class Edge:
 class _Exchange:
     """The sending side of one request: marks the answer, and remembers its status."""
 
-    def __init__(self, send: Send, request_id: str, always: dict[str, str]) -> None:
+    def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
-        self._request_id = request_id
-        self._always = always
+        self._scope = scope
+        self._always = security_headers(scope["scheme"])
         self.status = _HUNG_UP
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self._request_id
+            headers["X-Request-ID"] = self._scope["request_id"]
             for name, value in self._always.items():
                 headers.setdefault(name, value)
+            for name, value in rate_limit_fields(self._scope.get("standings", ())).items():
+                headers.setdefault(name, value)  # a refusal says itself what refused it
         await self._send(message)
 
 

@@ -21,6 +21,8 @@ from auditlogservice.errors import AuditLogError, Flaw, InvalidInput
 from auditlogservice.events import MAX_IDEMPOTENCY_KEY
 from auditlogservice.times import format_utc
 from auditlogservice.web.callers import record_denial
+from auditlogservice.web.rate_limits import rate_limit_fields
+from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -149,6 +151,26 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
     errors.Outdated: _P(
         412, "outdated", "This was changed meanwhile",
         "Read it again, look at the change, and send yours with the new `ETag` in `If-Match`.",
+    ),
+    errors.Limited: _P(
+        429, "limited", "Not so much at once", "Try again after `Retry-After` seconds."
+    ),
+    errors.TooManyAttempts: _P(
+        429, "too-many-attempts", "Too many logins failed",
+        "The password was not looked at. Try again after `Retry-After` seconds; a login that "
+        "succeeds ends the waits. Whoever has signed in from an address before does not wait for "
+        "what strangers do elsewhere.",
+    ),
+    errors.RateLimited: _P(
+        429, "rate-limited", "The operator allows fewer of these",
+        "`RateLimit-Policy` says how many (`q`) in how many seconds (`w`), `RateLimit` how many "
+        "are left (`r`) and after how many seconds all are there again (`t`). Nothing of this "
+        "request was done. Try again after `Retry-After` seconds.",
+    ),
+    errors.QuotaExceeded: _P(
+        429, "quota-exceeded", "The tenant may record no more today",
+        "Nothing of this request was kept. The day ends at midnight UTC. An operator can allow "
+        "more.",
     ),
     errors.Unavailable: _P(
         503, "unavailable", "Not now", "Nothing was kept. Try again after `Retry-After` seconds."
@@ -314,6 +336,11 @@ def _headers(error: AuditLogError) -> dict[str, str]:
     match error:
         case errors.RequestTimeout():
             return {"Connection": "close"}  # the rest of the body is not waited for
+        case errors.Limited():
+            return {
+                "Retry-After": str(error.retry_after),
+                **rate_limit_fields([error.standing]),
+            }
         case errors.Unavailable():
             return {"Retry-After": str(error.retry_after)}
         case _:
@@ -360,6 +387,8 @@ def install(app: FastAPI) -> None:
                 await record_denial(request, error)
             except errors.Unavailable as unrecorded:
                 error = unrecorded
+        if isinstance(error, errors.Limited):
+            services(request).metrics.limited(error.standing.policy)
         return answer_error(request, error)
 
     async def routing(request: Request, error: Exception) -> Response:

@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.eraser import Eraser
     from auditlogservice.ledger.erasures import Erasures
     from auditlogservice.ledger.exporter import Exporter
+    from auditlogservice.ledger.fairness import Turns
     from auditlogservice.ledger.follower import Follower
     from auditlogservice.ledger.holds import Holds
     from auditlogservice.ledger.keyring import Keyring
+    from auditlogservice.ledger.limiter import Limiter
     from auditlogservice.ledger.logins import FailedLogins
     from auditlogservice.ledger.prover import Prover
+    from auditlogservice.ledger.quotas import Quotas
     from auditlogservice.ledger.recorder import Recorder
     from auditlogservice.ledger.records import Records
     from auditlogservice.ledger.rulebooks import RuleBooks
@@ -42,6 +45,8 @@ class Metrics(Protocol):
     """Who counts requests, and writes the page that Prometheus reads."""
 
     def answered(self, *, method: str, route: str, status: int, seconds: float) -> None: ...
+
+    def limited(self, policy: str) -> None: ...
 
     def page(self) -> tuple[bytes, str]:
         """Return the page and its media type."""
@@ -66,9 +71,12 @@ class Services:
     issuer: str
     keyring: Keyring
     holds: Holds
+    limiter: Limiter
     metrics: Metrics
     ping: Callable[[], Awaitable[None]]
     prover: Prover
+    questions: Turns
+    quotas: Quotas
     recorder: Recorder
     records: Records
     self_audit: SelfAudit

@@ -85,14 +85,21 @@ async def export_events(request: Request, caller: Exporter) -> Response:
     parameters = Parameters.read(request.scope["query_string"])
     name = parameters.choice("format", FORMATS, default="ndjson")
     after = parameters.number("after", default=START, low=START, high=LAST)
-    where = take_filter(parameters, now=services(request).clock())
+    here = services(request)
+    where = take_filter(parameters, now=here.clock())
     parameters.done()
     form = FORMATS[name]
     with ExitStack() as stack:
-        stack.enter_context(services(request).exports.take())
+        stack.enter_context(here.exports.take(caller.source))
         encoder = await asyncio.to_thread(form.encoder)
         export = await while_connected(
-            request, services(request).exporter.start(caller, where, after=Sequence(after))
+            request,
+            here.exporter.start(
+                caller,
+                where,
+                after=Sequence(after),
+                turn=lambda: here.questions.take(caller.source),
+            ),
         )
         await record_export(
             request,

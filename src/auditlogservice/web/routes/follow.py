@@ -90,10 +90,16 @@ async def read_feed(request: Request, caller: Reader) -> Response:
     after = parameters.number("after", default=START, low=START, high=LAST)
     wait = parameters.number("wait", default=0, low=0, high=MAX_WAIT)
     limit = parameters.number("limit", default=DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
-    where = take_filter(parameters, now=services(request).clock())
+    here = services(request)
+    where = take_filter(parameters, now=here.clock())
     parameters.done()
-    work = services(request).follower.read_on(
-        caller.tenant, where, after=Sequence(after), limit=limit, wait=wait
+    work = here.follower.read_on(
+        caller.tenant,
+        where,
+        after=Sequence(after),
+        limit=limit,
+        wait=wait,
+        turn=lambda: here.questions.take(caller.source),
     )
     news = await while_connected(request, work)
     await require_still(services(request), bearer(request), Scope.EVENTS_READ)
@@ -215,6 +221,7 @@ class _EventStream(Response):
                 after=self._after,
                 limit=_BATCH,
                 wait=max(speak - clock(), 0),
+                turn=lambda: self._here.questions.take(self._caller.source),
             )
             if clock() >= record:
                 await self._record()

@@ -16,6 +16,7 @@ from auditlogservice.ledger.apitokens import MAX_ACTIVE, MAX_API_TOKENS
 from auditlogservice.ledger.batches import MAX_ATOMIC_WEIGHT
 from auditlogservice.ledger.clients import MAX_SECRETS
 from auditlogservice.ledger.labels import MAX_API_TOKEN_DAYS, MAX_LABEL
+from auditlogservice.ledger.quotas import MAX_QUOTA
 from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.ledger.statistics import COUNT_CAP, HISTOGRAM_CAP, MAX_BUCKETS
 from auditlogservice.redaction import MAX_REDACTION_RULES, MAX_REDACTIONS_TOLD
@@ -75,6 +76,7 @@ LIMITS = {
     "redaction_rules": MAX_REDACTION_RULES,
     "redactions_told": MAX_REDACTIONS_TOLD,
     "flags": MAX_FLAGS,
+    "events_per_day": MAX_QUOTA,
 }
 
 

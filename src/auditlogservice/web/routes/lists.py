@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 from fastapi import APIRouter, Request
@@ -33,9 +33,13 @@ from auditlogservice.web.questions import (
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from auditlogservice.access import Principal
     from auditlogservice.ledger.records import Page, Question
     from auditlogservice.ledger.statistics import Count
+
+T = TypeVar("T")
 
 router = APIRouter(tags=["questions"])
 
@@ -104,7 +108,8 @@ async def list_events(request: Request, caller: Reader) -> Response:
     parameters = Parameters.read(request.scope["query_string"])
     counted = parameters.choice("count", ("true", "false"), default="false") == "true"
     question = parse_question(parameters, now=services(request).clock())
-    page = await while_connected(request, services(request).records.page(caller, question))
+    records = services(request).records
+    page = await _ask(request, caller, lambda: records.page(caller, question))
     totals = await _totals(request, caller, question) if counted else {}
     await record_read(
         request,
@@ -120,8 +125,10 @@ async def list_events(request: Request, caller: Reader) -> Response:
 async def _totals(request: Request, caller: Principal, question: Question) -> dict[str, str]:
     """Headers that say how many match. A page that was found is answered whether or not."""
     try:
-        work = services(request).statistics.count(caller.tenant, question.where)
-        count = await while_connected(request, work)
+        statistics = services(request).statistics
+        count = await _ask(
+            request, caller, lambda: statistics.count(caller.tenant, question.where)
+        )
     except QueryTimeout:
         return {"X-Total-Count-Relation": "unknown"}
     return {"X-Total-Count": str(count.value), "X-Total-Count-Relation": count.relation}
@@ -145,9 +152,8 @@ async def search_events(request: Request, caller: Reader) -> Response:
     where = parse_document(document, now=page.now)
     refuse_large(parameters, where)
     parameters.done()
-    found = await while_connected(
-        request, services(request).records.page(caller, page.about(where))
-    )
+    records = services(request).records
+    found = await _ask(request, caller, lambda: records.page(caller, page.about(where)))
     await record_read(
         request,
         caller,
@@ -157,6 +163,18 @@ async def search_events(request: Request, caller: Reader) -> Response:
         records=found.records,
     )
     return _listed(found, "/events/search", parameters, {})
+
+
+async def _ask(
+    request: Request, caller: Principal, question: Callable[[], Coroutine[Any, Any, T]]
+) -> T:
+    """Ask when it is the caller's turn, and as long as the caller waits for it."""
+
+    async def ask() -> T:
+        async with services(request).questions.take(caller.source):
+            return await question()
+
+    return await while_connected(request, ask())
 
 
 def _listed(page: Page, path: str, parameters: Parameters, headers: dict[str, str]) -> Response:
@@ -183,8 +201,8 @@ async def count_events(request: Request, caller: Reader) -> Response:
     parameters = Parameters.read(request.scope["query_string"])
     where = take_filter(parameters, now=services(request).clock())
     parameters.done()
-    work = services(request).statistics.count(caller.tenant, where)
-    found = await while_connected(request, work)
+    statistics = services(request).statistics
+    found = await _ask(request, caller, lambda: statistics.count(caller.tenant, where))
     await record_read(request, caller, "count", question=question_of(parameters), where=where)
     return json_answer(_counted(found))
 
@@ -217,10 +235,11 @@ async def histogram(request: Request, caller: Reader) -> Response:
     interval = parameters.choice("interval", ("auto", *INTERVALS), default="auto")
     where = take_filter(parameters, now=services(request).clock())
     parameters.done()
-    work = services(request).statistics.histogram(
-        caller.tenant, where, interval=None if interval == "auto" else interval
+    statistics = services(request).statistics
+    width = None if interval == "auto" else interval
+    found = await _ask(
+        request, caller, lambda: statistics.histogram(caller.tenant, where, interval=width)
     )
-    found = await while_connected(request, work)
     await record_read(request, caller, "histogram", question=question_of(parameters), where=where)
     since = found.complete_since
     return json_answer(
@@ -263,10 +282,12 @@ async def facets(request: Request, caller: Reader) -> Response:
     limit = parameters.number("limit", default=10, low=1, high=MAX_FACETS)
     where = take_filter(parameters, now=services(request).clock())
     parameters.done()
-    work = services(request).statistics.facets(
-        caller.tenant, where, field=field or "", limit=limit
+    statistics = services(request).statistics
+    found = await _ask(
+        request,
+        caller,
+        lambda: statistics.facets(caller.tenant, where, field=field or "", limit=limit),
     )
-    found = await while_connected(request, work)
     await record_read(request, caller, "facets", question=question_of(parameters), where=where)
     return json_answer(
         {

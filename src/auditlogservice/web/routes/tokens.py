@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from auditlogservice.access import Scope, format_scopes, parse_scopes
@@ -16,15 +17,19 @@ from auditlogservice.errors import (
     InvalidScope,
     InvalidTokenRequest,
     NotAuthenticated,
+    Overloaded,
+    TooManyAttempts,
     UnsupportedGrantType,
 )
 from auditlogservice.ledger import acts, telling
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import bearer, caller_of
+from auditlogservice.web.budgets import address, begin_token
 from auditlogservice.web.callers import author_of, origin_of
 from auditlogservice.web.client_authn import client_of
 from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.forms import read_form
+from auditlogservice.web.patience import while_connected
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
@@ -34,10 +39,11 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.inspected import Inspected
     from auditlogservice.ledger.tokens import IssuedToken
 
-router = APIRouter(tags=["tokens"])
+router = APIRouter(tags=["tokens"], dependencies=[Depends(begin_token)])
 
 # RFC 6749 §5.1; the second is for caches of HTTP/1.0.
 _UNCACHED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+REFUSAL_DELAY = 1.0  # seconds
 
 
 @router.post(
@@ -78,10 +84,18 @@ async def _for_password(
     if "username" not in form or "password" not in form:
         raise InvalidTokenRequest("username and password are needed")
     here = services(request)
+    signing_in = here.accounts.sign_in(
+        form["username"], form["password"], address=address(request)
+    )
     try:
-        user = await here.accounts.sign_in(form["username"], form["password"])
+        # Of a flood that hangs up, nothing is left waiting for its turn.
+        user = await while_connected(request, signing_in)
     except InvalidGrant:
         here.failed_logins.tell(form["username"], origin_of(request))
+        raise
+    except (Overloaded, TooManyAttempts):
+        # Who tries again at once, again and again, would keep the loop from everybody's work.
+        await asyncio.sleep(REFUSAL_DELAY)
         raise
     _require_some(user.scopes, wanted)
     token = await here.tokens.issue(user, wanted)
