@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from auditlogservice.errors import Flaw, InsufficientScope, InvalidInput
 from auditlogservice.times import format_utc
@@ -66,12 +66,18 @@ def describe_user(user: User) -> dict[str, str | list[str] | bool]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """A caller whose token was checked, with the scopes that the token and the user both have."""
+    """A caller whose token was checked, with the scopes that the token and its owner both have.
+
+    `kind` says what `user_id` is the id of: a user, a client, or a subject of an external issuer.
+    `token_id` is that of the token (`jti`, RFC 7519 §4.1.7), None if it has none.
+    """
 
     user_id: str
     name: str
     tenant: str
     scopes: frozenset[Scope]
+    kind: Literal["user", "client", "external"] = "user"
+    token_id: str | None = None
 
     def require(self, scope: Scope) -> None:
         """Return if the caller has `scope`; raise InsufficientScope if not."""

@@ -37,7 +37,7 @@ NOT_TOLD = {
     "ledger.recorder.MAX_GROUP_BYTES": "how much is written at once",
     "ledger.recorder.MAX_GROUP_EVENTS": "the same",
     "ledger.records.MAX_SECONDS": "a time, and a problem that says it",
-    "ledger.tokens.MAX_TOKEN_BYTES": "tokens are made here",
+    "ledger.callers.MAX_TOKEN_BYTES": "tokens are made here",
     "terms.MAX_TERMS": "a record with more is kept and found",
 }
 

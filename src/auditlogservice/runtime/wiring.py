@@ -15,6 +15,7 @@ from auditlogservice.errors import UnsafeSetup
 from auditlogservice.ledger.accounts import Accounts
 from auditlogservice.ledger.anchorer import Anchorer
 from auditlogservice.ledger.anchors import Anchors
+from auditlogservice.ledger.callers import Callers
 from auditlogservice.ledger.clearing import Clearing
 from auditlogservice.ledger.diary import Diary
 from auditlogservice.ledger.eraser import Eraser
@@ -206,12 +207,20 @@ async def open_services(
         )
         governing = _governing(store, known, recorder, eraser, clock, metrics)
         cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
+        tokens = Tokens(
+            store.accounts,
+            key=load_token_key(settings.data_dir),
+            clock=clock,
+            entropy=secrets.token_bytes,
+            lifetime=settings.token_ttl,
+        )
         services = Services(
             accounts=Accounts(
                 store.accounts, passwords=passwords, clock=clock, entropy=secrets.token_bytes
             ),
             anchors=anchors,
             batches=BatchRoom(),
+            callers=Callers(tokens),
             clock=clock,
             eraser=eraser,
             erasures=governing.erasures,
@@ -228,13 +237,7 @@ async def open_services(
             records=Records(store.events, clock=clock, cursor_secret=cursor_secret),
             retention=governing.retention,
             statistics=Statistics(store.events),
-            tokens=Tokens(
-                store.accounts,
-                key=load_token_key(settings.data_dir),
-                clock=clock,
-                entropy=secrets.token_bytes,
-                lifetime=settings.token_ttl,
-            ),
+            tokens=tokens,
         )
         # When the recorder has emptied its queue, what it wrote last is signed too.
         stack.push_async_callback(signer.sign_all)

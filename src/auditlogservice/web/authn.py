@@ -36,7 +36,7 @@ async def _caller(
     needed: SecurityScopes,
     _documented: Annotated[str | None, Depends(_scheme)],
 ) -> Principal:
-    principal = await services(request).tokens.check(bearer(request))
+    principal = await services(request).callers.check(bearer(request))
     for scope in needed.scopes:
         principal.require(Scope(scope))
     return principal

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from auditlogservice.ledger.accounts import Accounts
     from auditlogservice.ledger.anchors import Anchors
+    from auditlogservice.ledger.callers import Callers
     from auditlogservice.ledger.clock import Clock
     from auditlogservice.ledger.eraser import Eraser
     from auditlogservice.ledger.erasures import Erasures
@@ -45,6 +46,7 @@ class Services:
     accounts: Accounts
     anchors: Anchors
     batches: BatchRoom
+    callers: Callers
     clock: Clock
     eraser: Eraser
     erasures: Erasures

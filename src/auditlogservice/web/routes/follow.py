@@ -197,7 +197,7 @@ class _EventStream(Response):
     async def _end(self) -> None:
         """Return when the service stops; raise when the token is not good any more."""
         while not await self._here.follower.closes_within(LOOK_AGAIN):
-            caller = await self._here.tokens.check(self._token)
+            caller = await self._here.callers.check(self._token)
             caller.require(Scope.EVENTS_READ)
 
 
