@@ -29,6 +29,8 @@ PUBLIC = {
     ("GET", "/livez"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/limits"),
     ("GET", "/docs"), ("GET", "/style.css"), ("GET", "/problems/{code}"),
     ("GET", "/openapi.json"), ("POST", "/token"),
+    ("GET", "/signin"), ("POST", "/signin"), ("GET", "/signin/oidc"), ("GET", "/signin/callback"),
+    ("POST", "/signout"),
 }  # fmt: skip
 # Of what asks for two scopes, no caller with a single one gets anything.
 SCOPED: dict[tuple[str, str], Scope | frozenset[Scope] | None] = {

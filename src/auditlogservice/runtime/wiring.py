@@ -29,18 +29,21 @@ from auditlogservice.ledger.prover import Prover
 from auditlogservice.ledger.recorder import Recorder
 from auditlogservice.ledger.records import Records
 from auditlogservice.ledger.retention import KnownRules, Retention
+from auditlogservice.ledger.sessions import Sessions
 from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.ledger.sweeper import Sweeper
 from auditlogservice.ledger.tokens import Tokens
 from auditlogservice.ledger.undertaker import Undertaker
 from auditlogservice.runtime.anchoring import open_anchorer
+from auditlogservice.runtime.identity import open_issuer
 from auditlogservice.runtime.keys import load_token_key
 from auditlogservice.runtime.lifespan import KeptStart
 from auditlogservice.runtime.memory import CheckpointFiles
 from auditlogservice.runtime.observability import (
     AccessLines,
     AnchorLines,
+    IssuerLines,
     PrometheusMetrics,
     SignerLines,
     configure_logs,
@@ -214,13 +217,23 @@ async def open_services(
             entropy=secrets.token_bytes,
             lifetime=settings.token_ttl,
         )
+        outside = await stack.enter_async_context(
+            open_issuer(settings, store.accounts, clock=clock, journal=IssuerLines())
+        )
+        sessions = Sessions(
+            store.documents,
+            store.accounts,
+            clock=clock,
+            entropy=secrets.token_bytes,
+            lifetime=settings.session_ttl,
+        )
         services = Services(
             accounts=Accounts(
                 store.accounts, passwords=passwords, clock=clock, entropy=secrets.token_bytes
             ),
             anchors=anchors,
             batches=BatchRoom(),
-            callers=Callers(tokens),
+            callers=Callers(tokens, external=outside.tokens),
             clock=clock,
             eraser=eraser,
             erasures=governing.erasures,
@@ -231,6 +244,8 @@ async def open_services(
             holds=governing.holds,
             metrics=metrics,
             prover=prover,
+            sessions=sessions,
+            sign_in=outside.sign_in,
             signer=signer,
             ping=store.events.ping,
             recorder=recorder,
@@ -251,7 +266,10 @@ async def open_services(
         stack.callback(anchorer.close)
         tasks.create_task(follower.run())
         stack.callback(follower.close)
-        for worker in (known, governing.sweeper, governing.undertaker):
+        if outside.keys:
+            tasks.create_task(outside.keys.run())
+            stack.callback(outside.keys.close)
+        for worker in (known, governing.sweeper, governing.undertaker, sessions):
             tasks.create_task(worker.run())
             stack.callback(worker.close)
         # Streams never end by themselves, and the server waits for them before it stops us.

@@ -253,7 +253,7 @@ class Document:
     `version` counts its changes, from 1.
     """
 
-    kind: Literal["hold", "retention", "erasure", "keys", "witnessed", "timestamp"]
+    kind: Literal["hold", "retention", "erasure", "keys", "witnessed", "timestamp", "session"]
     tenant: str
     id: str
     body: bytes

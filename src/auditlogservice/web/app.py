@@ -26,6 +26,7 @@ from auditlogservice.web.routes import (
     lists,
     pages,
     retention,
+    signin,
     tokens,
     users,
 )
@@ -64,8 +65,8 @@ def create_app(
     )
     problems.install(app)
     for module in (
-        tokens, batches, lists, follow, exports, events, erasures, holds, retention, ledger,
-        anchors, users, health, limits, pages,
+        tokens, signin, batches, lists, follow, exports, events, erasures, holds, retention,
+        ledger, anchors, users, health, limits, pages,
     ):  # fmt: skip
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id)

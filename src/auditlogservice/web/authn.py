@@ -1,4 +1,4 @@
-"""Who is asking: the bearer token (RFC 6750), and the scope that a route asks for.
+"""Who is asking: the bearer token (RFC 6750) or a browser's session, and the scope of a route.
 
 A route says whom it lets in by the type of one parameter: `caller: Writer`. The generated OpenAPI
 document shows the same.
@@ -6,14 +6,19 @@ document shows the same.
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import OAuth2PasswordBearer, SecurityScopes
 
 from auditlogservice.access import Principal, Scope
 from auditlogservice.errors import NotAuthenticated
+from auditlogservice.web.cookies import session_of
 from auditlogservice.web.services import services
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 _scheme = OAuth2PasswordBearer(
     tokenUrl="token",
@@ -36,10 +41,23 @@ async def _caller(
     needed: SecurityScopes,
     _documented: Annotated[str | None, Depends(_scheme)],
 ) -> Principal:
-    principal = await services(request).callers.check(bearer(request))
+    principal = await check_of(request)()
     for scope in needed.scopes:
         principal.require(Scope(scope))
     return principal
+
+
+def check_of(request: Request) -> Callable[[], Awaitable[Principal]]:
+    """Return what tells whom the request speaks for, as often as it is asked.
+
+    A token in the Authorization header counts before a session in a cookie. Raises
+    NotAuthenticated if there is neither, and CrossSiteRequest for the session of somebody whom a
+    page of another site made ask.
+    """
+    here = services(request)
+    if "authorization" not in request.headers and (session := session_of(request)):
+        return partial(here.sessions.check, session)
+    return partial(here.callers.check, bearer(request))
 
 
 def bearer(request: Request) -> str:

@@ -220,6 +220,16 @@ _TOKEN_REQUEST = {
         "scope": {"type": "string", "description": "Fewer scopes than the user has."},
     },
 }
+_SIGN_IN_FORM = {
+    "type": "object",
+    "title": "SignInForm",
+    "required": ["username", "password"],
+    "properties": {
+        "username": {"type": "string"},
+        "password": {"type": "string", "format": "password"},
+        "return_to": {"type": "string", "description": "The path to go on to."},
+    },
+}
 _CALLER: dict[str, Any] = {
     "type": "object",
     "title": "Caller",
@@ -330,6 +340,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Problem": _PROBLEM,
     "Proof": _PROOF,
     "Record": _RECORD,
+    "SignInForm": _SIGN_IN_FORM,
     "Timestamp": _TIMESTAMP,
     "Token": _TOKEN,
     "TokenRequest": _TOKEN_REQUEST,

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.recorder import Recorder
     from auditlogservice.ledger.records import Records
     from auditlogservice.ledger.retention import Retention
+    from auditlogservice.ledger.sessions import Sessions
     from auditlogservice.ledger.signer import Signer
+    from auditlogservice.ledger.signin import SignIn
     from auditlogservice.ledger.statistics import Statistics
     from auditlogservice.ledger.tokens import Tokens
     from auditlogservice.web.bodies import BatchRoom
@@ -60,6 +62,8 @@ class Services:
     prover: Prover
     recorder: Recorder
     records: Records
+    sessions: Sessions
+    sign_in: SignIn | None  # at the external issuer, if there is one for people
     signer: Signer
     retention: Retention
     statistics: Statistics

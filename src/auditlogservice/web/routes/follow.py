@@ -13,7 +13,7 @@ from auditlogservice.errors import AuditLogError
 from auditlogservice.events import Sequence
 from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.ledger.walk import LAST, START
-from auditlogservice.web.authn import Reader, bearer
+from auditlogservice.web.authn import Reader, check_of
 from auditlogservice.web.documents import JSON, answers, parameter, problems, refer
 from auditlogservice.web.patience import first_of, send_chunk, while_connected
 from auditlogservice.web.problems import problem_of
@@ -22,6 +22,8 @@ from auditlogservice.web.routes.lists import FILTERS
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from starlette.types import Receive, Send
     from starlette.types import Scope as AsgiScope
 
@@ -135,7 +137,7 @@ async def stream(request: Request, caller: Reader) -> Response:
     parameters.done()
     if after is None:
         after = await here.follower.end(caller.tenant)
-    return _EventStream(here, caller, bearer(request), where, after)
+    return _EventStream(here, caller, check_of(request), where, after)
 
 
 class _EventStream(Response):
@@ -144,13 +146,18 @@ class _EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, here: Services, caller: Principal, token: str, where: Filter, after: Sequence
+        self,
+        here: Services,
+        caller: Principal,
+        check: Callable[[], Awaitable[Principal]],
+        where: Filter,
+        after: Sequence,
     ) -> None:
         super().__init__()
         del self.headers["content-length"]
         self._here = here
         self._caller = caller
-        self._token = token
+        self._check = check
         self._where = where
         self._after = after
 
@@ -197,7 +204,7 @@ class _EventStream(Response):
     async def _end(self) -> None:
         """Return when the service stops; raise when the token is not good any more."""
         while not await self._here.follower.closes_within(LOOK_AGAIN):
-            caller = await self._here.callers.check(self._token)
+            caller = await self._check()
             caller.require(Scope.EVENTS_READ)
 
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from fastapi import APIRouter, Request
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import parse_options_header
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from auditlogservice.access import format_scopes, parse_scopes
@@ -15,21 +10,15 @@ from auditlogservice.errors import (
     InvalidInput,
     InvalidScope,
     InvalidTokenRequest,
-    MalformedInput,
     UnsupportedGrantType,
-    UnsupportedMedia,
 )
 from auditlogservice.web.answers import json_answer
-from auditlogservice.web.bodies import MAX_FORM_BYTES, read_body, require_media
+from auditlogservice.web.bodies import require_media
 from auditlogservice.web.documents import answers, body, problems, refer
+from auditlogservice.web.forms import read_form
 from auditlogservice.web.services import services
 
-if TYPE_CHECKING:
-    from starlette.types import Message
-
 router = APIRouter(tags=["tokens"])
-
-MAX_FORM_FIELDS = 20
 
 
 @router.post(
@@ -44,7 +33,7 @@ MAX_FORM_FIELDS = 20
 async def issue_token(request: Request) -> Response:
     """Exchange a name and a password for a token (RFC 6749 §4.3)."""
     require_media(request, ("application/x-www-form-urlencoded", "multipart/form-data"))
-    form = await _form(request)
+    form = await read_form(request)
     if form.get("grant_type", "password") != "password":
         raise UnsupportedGrantType("the grant type is password")
     if "username" not in form or "password" not in form:
@@ -65,28 +54,3 @@ async def issue_token(request: Request) -> Response:
         "scope": format_scopes(token.scopes),
     }
     return json_answer(answer)
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """Return the text fields of the form, each at most once, read under the limits."""
-    _, options = parse_options_header(request.headers.get("content-type"))
-    if options.get(b"charset", b"utf-8").lower() not in {b"utf-8", b"utf8"}:
-        raise UnsupportedMedia("a form is UTF-8")
-    raw = await read_body(request, limit=MAX_FORM_BYTES)
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": raw, "more_body": False}
-
-    try:
-        async with Request(request.scope, receive).form(
-            max_files=0, max_fields=MAX_FORM_FIELDS, max_part_size=MAX_FORM_BYTES
-        ) as form:
-            items = form.multi_items()
-        fields = [(name, value) for name, value in items if isinstance(value, str)]
-        for name, value in fields:
-            _ = name.encode(), value.encode()  # a lone surrogate is no text
-    except (HTTPException, FormParserError, KeyError, ValueError):
-        raise MalformedInput("the form cannot be read") from None
-    if len(dict(fields)) < len(fields) or len(fields) > MAX_FORM_FIELDS:
-        raise InvalidTokenRequest("a field of the form is given twice")
-    return dict(fields)
