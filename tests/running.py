@@ -5,10 +5,13 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import httpx2
 import pytest
+from argon2 import PasswordHasher
 
 from auditlogservice.access import DEFAULT_TENANT, Scope
 from auditlogservice.runtime.settings import Settings
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from auditlogservice.web.services import Services
 
 PASSWORD = "correct horse battery staple"
+# Passwords are slow on purpose, and most tests are about something else. What is kept of a real
+# one, tests/ledger/test_passwords.py shows.
+QUICK_HASHER = partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)
 EVENT: dict[str, Any] = {"name": "User Logged In", "event_type": "auth.login", "detail": "by web"}
 
 
@@ -77,6 +83,13 @@ class Api:
 @asynccontextmanager
 async def running(settings: Settings, time: Time | None = None) -> AsyncIterator[Api]:
     time = time or Time()
+    with patch("auditlogservice.ledger.passwords.PasswordHasher", lambda **_: QUICK_HASHER()):
+        async with _open(settings, time) as api:
+            yield api
+
+
+@asynccontextmanager
+async def _open(settings: Settings, time: Time) -> AsyncIterator[Api]:
     app = build_app(settings, clock=time)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with (

@@ -19,6 +19,8 @@ The vocabulary: pure values and functions, no I/O, no clock, no randomness.
 - `checkpoints`: what a log says of its tree, as a note, and the proofs that carry one.
 - `anchors`: what witnesses and timestamp authorities answer, and what of it is kept.
 - `entries`: what the tree holds of a record: a commitment in the place of the content.
+- `redaction`: what is taken out of an event before anything of it is kept, and by which rules.
+- `leaks`: what in an event looks like a secret.
 - `governance`: legal holds, retention rules and erasures, as values.
 - `auditing`: whether a log is what it says: a state for each place, judged from any source.
 - `access`: users, scopes, and a caller who was checked.

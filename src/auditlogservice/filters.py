@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from auditlogservice.canonical import Json
 
 TOP_LEVEL = frozenset({
-    "_id", "actor", "context", "detail", "event_data", "event_type", "name", "occurred_at",
-    "on_behalf_of", "outcome", "sequence", "source", "targets", "timestamp", "user_id",
+    "_id", "actor", "context", "detail", "event_data", "event_type", "flagged", "name",
+    "occurred_at", "on_behalf_of", "outcome", "redacted", "sequence", "source", "targets",
+    "timestamp", "user_id",
 })  # fmt: skip
 
 Operator: TypeAlias = Literal["gt", "gte", "lt", "lte"]

@@ -113,6 +113,7 @@ def _recorder(
         gauge=gauge or FakeGauge(),
         on_commit=lambda _: None,
         kept_for=lambda _tenant, _type: None,
+        redact=lambda _tenant, event: event,
         max_queued_events=events,
         max_queued_bytes=size,
     )

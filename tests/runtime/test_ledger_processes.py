@@ -88,7 +88,7 @@ def writing(*clients: httpx2.Client) -> Iterator[None]:
 
 def test_a_server_that_is_killed_again_and_again_signs_one_history(server: Server) -> None:
     checkpoints: list[Checkpoint] = []
-    for _ in range(4):
+    for _ in range(2):
         client = server.sign_in("auditor")
         with writing(*(server.sign_in("auditor") for _ in range(3))):
             for _ in range(10):
@@ -117,7 +117,7 @@ def test_workers_and_a_node_that_is_paused_in_between_sign_one_history(
         here, there = one.sign_in("auditor"), other.sign_in("auditor")
         checkpoints: list[Checkpoint] = []
         with writing(one.sign_in("auditor"), other.sign_in("auditor")):
-            for _ in range(5):
+            for _ in range(3):
                 other.process.send_signal(signal.SIGSTOP)
                 checkpoints += [signed(here) for _ in range(3)]
                 other.process.send_signal(signal.SIGCONT)

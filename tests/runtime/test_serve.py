@@ -211,7 +211,7 @@ def kill_again_and_again(server: Server, kills: int, seconds: float) -> None:
 
 
 def test_a_killed_server_has_lost_and_doubled_nothing(server: Server) -> None:
-    kill_again_and_again(server, kills=4, seconds=2.5)
+    kill_again_and_again(server, kills=2, seconds=2.0)
 
 
 @pytest.mark.deep

@@ -1,4 +1,4 @@
-"""Erasing at a server, and what decides about it: legal holds, retention rules, erasures."""
+"""What is kept at a server: holds, retention, erasures, and redaction before anything is kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from auditlogservice.client.figures import Count, count_of
 from auditlogservice.client.values import as_array, as_moment, as_object, as_text, as_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from typing import TypeAlias
 
@@ -66,6 +66,14 @@ class Rules:
 
     days: dict[str, int]
     tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class RedactionRule:
+    """What becomes of the fields at a path: `drop`, `mask` or `hash`."""
+
+    path: str
+    action: str
 
 
 class Governing:
@@ -128,6 +136,18 @@ class Governing:
         answer = self._wire.put("/retention", dump({"rules": rules}), headers)
         return Rules(self._wire.read(read_days, answer), answer.headers.get("etag", ""))
 
+    # ---- redaction ------------------------------------------------------------
+
+    def redaction(self) -> list[RedactionRule]:
+        """Return what is taken out of events before they are kept."""
+        return self._wire.read(read_redaction, self._wire.get("/redaction"))
+
+    def set_redaction(self, rules: Iterable[RedactionRule]) -> list[RedactionRule]:
+        """Replace all rules."""
+        told: list[Json] = [{"path": rule.path, "action": rule.action} for rule in rules]
+        answer = self._wire.put("/redaction", dump({"rules": told}), _JSON)
+        return self._wire.read(read_redaction, answer)
+
 
 # ---- what a server says -------------------------------------------------------
 
@@ -182,3 +202,11 @@ def read_days(raw: bytes) -> dict[str, int]:
     """Return the rules of `{"rules": [{"event_type": …, "days": …}]}`, as a server has them."""
     rules = map(as_object, as_array(as_object(parse(raw)).get("rules")))
     return {as_text(rule.get("event_type")): as_whole(rule.get("days")) for rule in rules}
+
+
+def read_redaction(raw: bytes) -> list[RedactionRule]:
+    """Return the rules of `{"rules": [{"path": …, "action": …}]}`, as a server has them."""
+    rules = map(as_object, as_array(as_object(parse(raw)).get("rules")))
+    return [
+        RedactionRule(as_text(rule.get("path")), as_text(rule.get("action"))) for rule in rules
+    ]

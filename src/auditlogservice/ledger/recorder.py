@@ -62,6 +62,7 @@ class Recorder:
         gauge: RecorderGauge,
         on_commit: Callable[[set[str]], None],
         kept_for: Callable[[str, str], timedelta | None],
+        redact: Callable[[Principal, Event], Event],
         max_queued_events: int,
         max_queued_bytes: int,
     ) -> None:
@@ -71,6 +72,7 @@ class Recorder:
         self._gauge = gauge
         self._on_commit = on_commit
         self._kept_for = kept_for
+        self._redact = redact
         self._max_events = max_queued_events
         self._max_bytes = max_queued_bytes
         self._queue: deque[_Waiting] = deque()
@@ -91,6 +93,7 @@ class Recorder:
 
         `index` tells the events of a batch apart that share one key.
         """
+        event = self._redact(principal, event)
         now = self._clock()
         if key is None:
             event_id = EventId(new_id(now, self._entropy))

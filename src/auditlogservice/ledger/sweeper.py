@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.clearing import Clearing
     from auditlogservice.ledger.clock import Clock
     from auditlogservice.ledger.holds import Holds
-    from auditlogservice.ledger.retention import KnownRules, Retention, RuleBook
+    from auditlogservice.ledger.rulebooks import KnownRules, RuleBook, RuleBooks
     from auditlogservice.store.port import DocumentStore, EventStore
 
 EVERY = 3_600.0  # seconds
@@ -63,8 +63,8 @@ class Sweeper:
         documents: DocumentStore,
         *,
         clearing: Clearing,
-        retention: Retention,
-        known: KnownRules,
+        retention: RuleBooks[RetentionRule],
+        known: KnownRules[RetentionRule],
         holds: Holds,
         clock: Clock,
         gauge: WorkGauge,
@@ -135,7 +135,9 @@ class Sweeper:
                 return False
         return True
 
-    async def _apply(self, tenant: str, book: RuleBook, rule: RetentionRule) -> bool:
+    async def _apply(
+        self, tenant: str, book: RuleBook[RetentionRule], rule: RetentionRule
+    ) -> bool:
         """Erase what this rule keeps no longer; False if it was broken off."""
 
         def fits(fields: dict[str, Json]) -> bool:
@@ -157,7 +159,7 @@ class Sweeper:
                     return False
         return True
 
-    async def _may_go_on(self, tenant: str, book: RuleBook) -> bool:
+    async def _may_go_on(self, tenant: str, book: RuleBook[RetentionRule]) -> bool:
         """Whether the rules are still these, and the log is still ours to sweep."""
         now_in_force = await self._retention.book(tenant)
         return now_in_force.version == book.version and await self._claim(tenant)

@@ -28,7 +28,9 @@ from auditlogservice.ledger.passwords import Passwords
 from auditlogservice.ledger.prover import Prover
 from auditlogservice.ledger.recorder import Recorder
 from auditlogservice.ledger.records import Records
-from auditlogservice.ledger.retention import KnownRules, Retention
+from auditlogservice.ledger.redacting import REDACTION, Redacting
+from auditlogservice.ledger.retention import RETENTION, keeping
+from auditlogservice.ledger.rulebooks import KnownRules, RuleBooks
 from auditlogservice.ledger.sessions import Sessions
 from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
@@ -62,7 +64,9 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
+    from auditlogservice.governance import RetentionRule
     from auditlogservice.ledger.clock import Clock
+    from auditlogservice.redaction import RedactionRule
     from auditlogservice.store.port import (
         AccountStore,
         DocumentStore,
@@ -161,12 +165,17 @@ async def open_services(
         passwords = Passwords()
         stack.callback(passwords.close)
         follower = Follower(store.events)
-        known = KnownRules(store.documents)
-        await known.refresh()
+        known = _Known(
+            KnownRules(store.documents, RETENTION), KnownRules(store.documents, REDACTION)
+        )
+        await known.retention.refresh()
+        await known.redaction.refresh()
+        secret = await store.accounts.shared_secret("redaction", secrets.token_bytes(32))
         recorder = Recorder(
             store.events,
             on_commit=follower.nudge,
-            kept_for=known.kept_for,
+            kept_for=keeping(known.retention),
+            redact=Redacting(known.redaction, secret=secret),
             clock=clock,
             entropy=secrets.token_bytes,
             gauge=metrics,
@@ -250,6 +259,7 @@ async def open_services(
             ping=store.events.ping,
             recorder=recorder,
             records=Records(store.events, clock=clock, cursor_secret=cursor_secret),
+            redaction=governing.redaction,
             retention=governing.retention,
             statistics=Statistics(store.events),
             tokens=tokens,
@@ -269,7 +279,8 @@ async def open_services(
         if outside.keys:
             tasks.create_task(outside.keys.run())
             stack.callback(outside.keys.close)
-        for worker in (known, governing.sweeper, governing.undertaker, sessions):
+        workers = (known.retention, known.redaction, governing.sweeper, governing.undertaker)
+        for worker in (*workers, sessions):
             tasks.create_task(worker.run())
             stack.callback(worker.close)
         # Streams never end by themselves, and the server waits for them before it stops us.
@@ -278,19 +289,28 @@ async def open_services(
 
 
 @dataclass(frozen=True, slots=True)
+class _Known:
+    """The rules that events are recorded under, as this process knows them."""
+
+    retention: KnownRules[RetentionRule]
+    redaction: KnownRules[RedactionRule]
+
+
+@dataclass(frozen=True, slots=True)
 class _Governing:
-    """What decides about erasing, and what does it."""
+    """What decides about events, and what erases them."""
 
     erasures: Erasures
     holds: Holds
-    retention: Retention
+    redaction: RuleBooks[RedactionRule]
+    retention: RuleBooks[RetentionRule]
     sweeper: Sweeper
     undertaker: Undertaker
 
 
 def _governing(
     store: Store,
-    known: KnownRules,
+    known: _Known,
     recorder: Recorder,
     eraser: Eraser,
     clock: Clock,
@@ -311,13 +331,21 @@ def _governing(
     )
     holds = Holds(documents, diary, clock=clock, entropy=entropy)
     rules_changed = asyncio.Event()
-    retention = Retention(documents, known, diary, clock=clock, on_change=rules_changed.set)
+    retention = RuleBooks(
+        documents,
+        known.retention,
+        diary,
+        kind=RETENTION,
+        clock=clock,
+        on_change=rules_changed.set,
+    )
+    redaction = RuleBooks(documents, known.redaction, diary, kind=REDACTION, clock=clock)
     sweeper = Sweeper(
         store.events,
         documents,
         clearing=clearing,
         retention=retention,
-        known=known,
+        known=known.retention,
         holds=holds,
         clock=clock,
         gauge=metrics,
@@ -327,7 +355,7 @@ def _governing(
     erasures = Erasures(
         store.events, documents, diary, clock=clock, entropy=entropy, on_ask=undertaker.nudge
     )
-    return _Governing(erasures, holds, retention, sweeper, undertaker)
+    return _Governing(erasures, holds, redaction, retention, sweeper, undertaker)
 
 
 def build_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:

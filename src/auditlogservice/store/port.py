@@ -253,7 +253,9 @@ class Document:
     `version` counts its changes, from 1.
     """
 
-    kind: Literal["hold", "retention", "erasure", "keys", "witnessed", "timestamp", "session"]
+    kind: Literal[
+        "hold", "retention", "redaction", "erasure", "keys", "witnessed", "timestamp", "session",
+    ]  # fmt: skip
     tenant: str
     id: str
     body: bytes

@@ -25,6 +25,7 @@ from auditlogservice.web.routes import (
     limits,
     lists,
     pages,
+    redaction,
     retention,
     signin,
     tokens,
@@ -66,7 +67,7 @@ def create_app(
     problems.install(app)
     for module in (
         tokens, signin, batches, lists, follow, exports, events, erasures, holds, retention,
-        ledger, anchors, users, health, limits, pages,
+        redaction, ledger, anchors, users, health, limits, pages,
     ):  # fmt: skip
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id)

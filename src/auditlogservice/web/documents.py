@@ -29,6 +29,27 @@ _RECORD: dict[str, Any] = {
         **_EVENT["properties"],
         "timestamp": {"type": "string", "format": "date-time", "description": "When it came in."},
         "user_id": {"type": "string", "description": "Who recorded it."},
+        "redacted": {
+            "type": "array",
+            "description": "What redaction rules did to the event, where they did something.",
+            "items": {
+                "type": "object",
+                "required": ["action", "pointer"],
+                "properties": {
+                    "action": {"type": "string", "enum": ["drop", "hash", "mask"]},
+                    "pointer": {"type": "string"},
+                },
+            },
+        },
+        "flagged": {
+            "type": "array",
+            "description": "What in the event looks like a secret, where something does.",
+            "items": {
+                "type": "object",
+                "required": ["kind", "pointer"],
+                "properties": {"kind": {"type": "string"}, "pointer": {"type": "string"}},
+            },
+        },
         "sequence": {
             "type": "integer", "format": "int64", "minimum": 0,
             "description": "Its place in the tenant's log: 0, 1, 2, … without a hole.",

@@ -1,14 +1,14 @@
-"""Schemas of holds, retention rules and erasures, for the OpenAPI document."""
+"""Schemas of holds, retention and redaction rules and erasures, for the OpenAPI document."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from auditlogservice.governance import MAX_REASON, MAX_RULES, RetentionRule
+from auditlogservice.redaction import MAX_REDACTION_RULES, RedactionRule
 
 _WHERE: dict[str, Any] = {"$ref": "#/components/schemas/Filter"}
 _COUNT: dict[str, Any] = {"$ref": "#/components/schemas/Count"}
-_RULE: dict[str, Any] = {"$ref": "#/components/schemas/RetentionRule"}
 _MOMENT = {"type": "string", "format": "date-time"}
 _REASON = {"type": "string", "minLength": 1, "maxLength": MAX_REASON}
 _NUMBER = {"type": "integer", "format": "int64", "minimum": 0}
@@ -32,7 +32,29 @@ def _choice(title: str, **more: Any) -> dict[str, Any]:
     }
 
 
-_RULES = {"type": "array", "maxItems": MAX_RULES, "items": _RULE}
+def _rules(most: int, rule: str) -> dict[str, Any]:
+    items = {"$ref": f"#/components/schemas/{rule}"}
+    return {"rules": {"type": "array", "maxItems": most, "items": items}}
+
+
+def _new_book(title: str, rules: dict[str, Any]) -> dict[str, Any]:
+    return {**_object(title, ["rules"], rules), "additionalProperties": False}
+
+
+def _book(title: str, rules: dict[str, Any]) -> dict[str, Any]:
+    return _object(
+        title,
+        ["rules", "changed_by", "changed_at"],
+        {
+            **rules,
+            "changed_by": {"type": ["string", "null"]},
+            "changed_at": {**_MOMENT, "type": ["string", "null"]},
+        },
+    )
+
+
+_RETENTION = _rules(MAX_RULES, "RetentionRule")
+_REDACTION = _rules(MAX_REDACTION_RULES, "RedactionRule")
 
 GOVERNING: dict[str, dict[str, Any]] = {
     "Erasure": _object(
@@ -83,17 +105,10 @@ GOVERNING: dict[str, dict[str, Any]] = {
     ),
     "NewErasure": _choice("NewErasure", preview={"type": "boolean", "default": False}),
     "NewHold": _choice("NewHold"),
-    "NewRetention": {
-        **_object("NewRetention", ["rules"], {"rules": _RULES}), "additionalProperties": False,
-    },
-    "Retention": _object(
-        "Retention",
-        ["rules", "changed_by", "changed_at"],
-        {
-            "rules": _RULES,
-            "changed_by": {"type": ["string", "null"]},
-            "changed_at": {**_MOMENT, "type": ["string", "null"]},
-        },
-    ),
+    "NewRedaction": _new_book("NewRedaction", _REDACTION),
+    "NewRetention": _new_book("NewRetention", _RETENTION),
+    "Redaction": _book("Redaction", _REDACTION),
+    "RedactionRule": RedactionRule.model_json_schema(),
+    "Retention": _book("Retention", _RETENTION),
     "RetentionRule": RetentionRule.model_json_schema(),
 }  # fmt: skip

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from auditlogservice.governance import RetentionRule
     from auditlogservice.ledger.accounts import Accounts
     from auditlogservice.ledger.anchors import Anchors
     from auditlogservice.ledger.callers import Callers
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.prover import Prover
     from auditlogservice.ledger.recorder import Recorder
     from auditlogservice.ledger.records import Records
-    from auditlogservice.ledger.retention import Retention
+    from auditlogservice.ledger.rulebooks import RuleBooks
     from auditlogservice.ledger.sessions import Sessions
     from auditlogservice.ledger.signer import Signer
     from auditlogservice.ledger.signin import SignIn
     from auditlogservice.ledger.statistics import Statistics
     from auditlogservice.ledger.tokens import Tokens
+    from auditlogservice.redaction import RedactionRule
     from auditlogservice.web.bodies import BatchRoom
     from auditlogservice.web.places import Places
 
@@ -65,7 +67,8 @@ class Services:
     sessions: Sessions
     sign_in: SignIn | None  # at the external issuer, if there is one for people
     signer: Signer
-    retention: Retention
+    redaction: RuleBooks[RedactionRule]
+    retention: RuleBooks[RetentionRule]
     statistics: Statistics
     tokens: Tokens
 

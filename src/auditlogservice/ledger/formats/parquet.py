@@ -55,6 +55,8 @@ SCHEMA = pa.schema(
         pa.field("context", _struct(_CONTEXT_KEYS)),
         pa.field("on_behalf_of", _ENTITY),
         pa.field("event_data", pa.string()),
+        pa.field("redacted", pa.string()),
+        pa.field("flagged", pa.string()),
     ]
 )
 
@@ -118,7 +120,6 @@ class _Sink(io.RawIOBase):
 
 def _row(fields: Fields) -> Fields:
     told = fields.get("occurred_at")
-    data = fields["event_data"]
     targets = fields.get("targets")
     return fields | {
         "timestamp": parse_rfc3339(fields["timestamp"]),
@@ -128,8 +129,12 @@ def _row(fields: Fields) -> Fields:
         "targets": None if targets is None else [_structure(one, _ENTITY_KEYS) for one in targets],
         "context": _structure(fields.get("context"), _CONTEXT_KEYS),
         "on_behalf_of": _structure(fields.get("on_behalf_of"), _ENTITY_KEYS),
-        "event_data": None if data is None else dump(data).decode(),
+        **{name: _json(fields.get(name)) for name in ("event_data", "redacted", "flagged")},
     }
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else dump(value).decode()
 
 
 def _structure(value: Any, keys: tuple[str, ...]) -> Fields | None:

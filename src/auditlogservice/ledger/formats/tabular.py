@@ -22,7 +22,7 @@ _TEXTS = (
     "context.user_agent", "context.request_id", "context.trace_id", "context.session_id",
 )  # fmt: skip
 # What may have any keys, whole, as JSON.
-_JSON = ("actor", "targets", "context", "on_behalf_of", "event_data")
+_JSON = ("actor", "targets", "context", "on_behalf_of", "event_data", "redacted", "flagged")
 COLUMNS = (*_TEXTS, *_JSON)
 
 # A spreadsheet reads a cell that starts so as a formula, or drops the character and looks again;

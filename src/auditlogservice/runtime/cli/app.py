@@ -23,6 +23,7 @@ from auditlogservice.runtime.cli import (
     governing,
     importing,
     listing,
+    redaction,
     send,
     session,
     tailing,
@@ -158,6 +159,7 @@ app.command("erase")(governing.erase)
 app.add_typer(governing.erasures_app, name="erasures")
 app.add_typer(governing.holds_app, name="holds")
 app.add_typer(governing.retention_app, name="retention")
+app.add_typer(redaction.redaction_app, name="redaction")
 
 
 def main() -> None:

@@ -11,9 +11,11 @@ from auditlogservice.governance import MAX_DAYS, MAX_ERASURES, MAX_HOLDS, MAX_RE
 from auditlogservice.language.conditions import MAX_NESTING
 from auditlogservice.language.size import MAX_CONDITIONS, MAX_PATTERN, MAX_PATTERNS, MAX_WORDS
 from auditlogservice.language.text import MAX_TEXT
+from auditlogservice.leaks import MAX_FLAGS
 from auditlogservice.ledger.batches import MAX_ATOMIC_WEIGHT
 from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.ledger.statistics import COUNT_CAP, HISTOGRAM_CAP, MAX_BUCKETS
+from auditlogservice.redaction import MAX_REDACTION_RULES, MAX_REDACTIONS_TOLD
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.bodies import (
     MAX_BATCH_BYTES,
@@ -62,6 +64,9 @@ LIMITS = {
     "holds": MAX_HOLDS,
     "retention_rules": MAX_RULES,
     "retention_days": MAX_DAYS,
+    "redaction_rules": MAX_REDACTION_RULES,
+    "redactions_told": MAX_REDACTIONS_TOLD,
+    "flags": MAX_FLAGS,
 }
 
 

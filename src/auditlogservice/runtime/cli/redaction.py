@@ -1,0 +1,93 @@
+"""`redaction`: what is taken out of events before they are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from auditlogservice.canonical import Json, dump
+from auditlogservice.client.governing import RedactionRule, read_redaction
+from auditlogservice.errors import InputRefused
+from auditlogservice.runtime.cli.connection import AsJson, Token, Url, connect
+from auditlogservice.runtime.cli.terminal import (
+    complain,
+    note,
+    print_json_lines,
+    table_console,
+    visible,
+)
+
+redaction_app = typer.Typer(
+    help="What is taken out of events before they are kept.", no_args_is_help=True
+)
+
+_ACTIONS = ("drop", "mask", "hash")
+
+
+@redaction_app.command("show")
+def show_redaction(*, as_json: AsJson = False, url: Url = None, token: Token = None) -> None:
+    """Show the rules. What --json prints, `redaction set` reads."""
+    with connect(url, token) as client:
+        _print(client.governing.redaction(), as_json)
+
+
+@redaction_app.command("set")
+def set_redaction(
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE", help="All rules, in JSON; - is standard input.")
+    ] = None,
+    *,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ACTION=PATH",
+            help="A rule, as in 'mask=event_data.**.password'; may be repeated, for all rules.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Replace all rules, for what comes in from now on."""
+    if (file is None) == (not rule):
+        raise typer.BadParameter("give the rules in a FILE, or with --rule")
+    rules = list(map(_rule, rule or ())) if file is None else _rules_in(file)
+    with connect(url, token) as client:
+        _print(client.governing.set_redaction(rules), as_json)
+
+
+def _rule(words: str) -> RedactionRule:
+    action, _, path = words.partition("=")
+    if action not in _ACTIONS or not path:
+        expected = "expected ACTION=PATH, as in 'mask=event_data.**.password'"
+        raise typer.BadParameter(f"{words!r} is no rule: {expected}")
+    return RedactionRule(path, action)
+
+
+def _rules_in(file: str) -> list[RedactionRule]:
+    try:
+        raw = typer.get_binary_stream("stdin").read() if file == "-" else Path(file).read_bytes()
+        return read_redaction(raw)
+    except OSError as error:
+        complain(f"{file}: {error.strerror or error}")
+        raise typer.Exit(1) from None
+    except InputRefused as error:
+        raise typer.BadParameter(f"{file} has no rules: {error}") from None
+
+
+def _print(rules: list[RedactionRule], as_json: bool) -> None:  # noqa: FBT001 - the option's value
+    if as_json:
+        told: list[Json] = [{"path": rule.path, "action": rule.action} for rule in rules]
+        print_json_lines([dump({"rules": told})])
+        return
+    if not rules:
+        note("no rules: events are kept as they are told")
+        return
+    table = Table("Path", "Action", box=None, pad_edge=False)
+    for rule in rules:
+        table.add_row(Text(visible(rule.path)), rule.action)
+    table_console().print(table)
