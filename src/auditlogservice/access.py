@@ -100,9 +100,17 @@ def format_scopes(scopes: Iterable[Scope]) -> str:
 
 
 def check_user_name(name: str) -> None:
+    _check_name(name, "user")
+
+
+def check_client_name(name: str) -> None:
+    _check_name(name, "client")
+
+
+def _check_name(name: str, kind: str) -> None:
     if not _NAME.fullmatch(name):
         rule = "1 to 128 letters, digits and . _ @ + -, the first a letter or a digit"
-        raise InvalidInput([Flaw("/name", f"a user's name is {rule}")])
+        raise InvalidInput([Flaw("/name", f"a {kind}'s name is {rule}")])
 
 
 def check_tenant_name(name: str) -> None:

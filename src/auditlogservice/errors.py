@@ -6,7 +6,7 @@ Messages are for people; they never carry a driver's text, a secret or a stack.
 
     AuditLogError
     ├── InputRefused
-    │   ├── MalformedInput ── BadCursor, BadIdempotencyKey
+    │   ├── MalformedInput ── BadCursor, BadIdempotencyKey, TwoAuthorizations
     │   ├── InvalidInput ── IdempotencyKeyReused
     │   ├── InputTooLarge
     │   ├── RequestTimeout
@@ -16,11 +16,11 @@ Messages are for people; they never carry a driver's text, a secret or a stack.
     │   ├── InsufficientScope
     │   ├── CrossSiteRequest
     │   ├── SignInRefused
-    │   └── TokenRequestRefused ── InvalidGrant, InvalidTokenRequest, InvalidScope,
-    │                              UnsupportedGrantType
-    ├── NotFound ── EventNotFound, UserNotFound
+    │   └── TokenRequestRefused ── InvalidGrant, InvalidClient, InvalidTokenRequest,
+    │                              InvalidScope, UnsupportedGrantType
+    ├── NotFound ── EventNotFound, UserNotFound, ClientNotFound
     ├── EventErased
-    ├── Conflict ── UserExists, EventHeld, OwnRecordKept, Outdated
+    ├── Conflict ── UserExists, ClientExists, EventHeld, OwnRecordKept, Outdated
     ├── Unavailable ── Overloaded, StoreUnreachable, StorageFull, StoreBroken, QueryTimeout,
     │                   NotSigned, LedgerDamaged, IssuerUnreachable, OutcomeUnknown
     ├── ProofInvalid
@@ -73,6 +73,13 @@ class BadCursor(MalformedInput):
 
 class BadIdempotencyKey(MalformedInput):
     """The Idempotency-Key is none, or there are two. The rule is in the message."""
+
+
+class TwoAuthorizations(MalformedInput):
+    """There is more than one Authorization header (RFC 6750 §3.1, invalid_request)."""
+
+    def __init__(self) -> None:
+        super().__init__("there is more than one Authorization header")
 
 
 class InvalidInput(InputRefused):
@@ -158,6 +165,15 @@ class InvalidGrant(TokenRequestRefused):
         super().__init__("the username or the password is not right")
 
 
+class InvalidClient(TokenRequestRefused):
+    """Unknown client, wrong or expired secret, or disabled client: one answer for all of them."""
+
+    error = "invalid_client"
+
+    def __init__(self) -> None:
+        super().__init__("the client or its secret is not right")
+
+
 class InvalidTokenRequest(TokenRequestRefused):
     """A field of the form is missing, or there twice."""
 
@@ -165,7 +181,7 @@ class InvalidTokenRequest(TokenRequestRefused):
 
 
 class InvalidScope(TokenRequestRefused):
-    """A scope was asked for that does not exist."""
+    """A scope was asked for that does not exist, or none that the owner has."""
 
     error = "invalid_scope"
 
@@ -191,6 +207,11 @@ class EventNotFound(NotFound):
 class UserNotFound(NotFound):
     def __init__(self) -> None:
         super().__init__("no user has this name")
+
+
+class ClientNotFound(NotFound):
+    def __init__(self) -> None:
+        super().__init__("no client has this id")
 
 
 class EventErased(AuditLogError):
@@ -225,6 +246,11 @@ class Conflict(AuditLogError):
 class UserExists(Conflict):
     def __init__(self) -> None:
         super().__init__("a user with this name exists already")
+
+
+class ClientExists(Conflict):
+    def __init__(self) -> None:
+        super().__init__("a client with this name exists already")
 
 
 class EventHeld(Conflict):

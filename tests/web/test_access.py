@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from auditlogservice.access import Scope
 from running import EVENT, PASSWORD, running
 
 if TYPE_CHECKING:
+    from auditlogservice.ledger.credentials import OwnerKind
     from auditlogservice.runtime.settings import Settings
     from running import Api
 
@@ -28,7 +30,8 @@ APSW = Path(sys.executable).parent / "apsw"
 PUBLIC = {
     ("GET", "/livez"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/limits"),
     ("GET", "/docs"), ("GET", "/style.css"), ("GET", "/problems/{code}"),
-    ("GET", "/openapi.json"), ("POST", "/token"),
+    ("GET", "/openapi.json"), ("POST", "/token"), ("POST", "/revoke"), ("POST", "/introspect"),
+    ("GET", "/.well-known/oauth-authorization-server"), ("GET", "/.well-known/jwks.json"),
     ("GET", "/signin"), ("POST", "/signin"), ("GET", "/signin/oidc"), ("GET", "/signin/callback"),
     ("POST", "/signout"),
 }  # fmt: skip
@@ -71,6 +74,19 @@ SCOPED: dict[tuple[str, str], Scope | frozenset[Scope] | None] = {
     ("GET", "/retention"): Scope.ADMIN,
     ("PUT", "/retention"): Scope.ADMIN,
     ("GET", "/me"): None,
+    ("GET", "/me/tokens"): None,
+    ("POST", "/me/tokens"): None,
+    ("DELETE", "/me/tokens/{token_id}"): None,
+    ("GET", "/clients"): Scope.USERS_MANAGE,
+    ("POST", "/clients"): Scope.USERS_MANAGE,
+    ("GET", "/clients/{client_id}"): Scope.USERS_MANAGE,
+    ("PATCH", "/clients/{client_id}"): Scope.USERS_MANAGE,
+    ("DELETE", "/clients/{client_id}"): Scope.USERS_MANAGE,
+    ("POST", "/clients/{client_id}/secrets"): Scope.USERS_MANAGE,
+    ("DELETE", "/clients/{client_id}/secrets/{secret_id}"): Scope.USERS_MANAGE,
+    ("GET", "/clients/{client_id}/tokens"): Scope.USERS_MANAGE,
+    ("POST", "/clients/{client_id}/tokens"): Scope.USERS_MANAGE,
+    ("DELETE", "/clients/{client_id}/tokens/{token_id}"): Scope.USERS_MANAGE,
     ("GET", "/users"): Scope.USERS_MANAGE,
     ("POST", "/users"): Scope.USERS_MANAGE,
     ("GET", "/users/{name}"): Scope.USERS_MANAGE,
@@ -85,6 +101,11 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/holds"): {"q": "name:nothing", "reason": "r"},
     ("PUT", "/redaction"): {"rules": []},
     ("PUT", "/retention"): {"rules": []},
+    ("POST", "/me/tokens"): {},
+    ("POST", "/clients"): {"name": "new", "scopes": []},
+    ("PATCH", "/clients/{client_id}"): {"disabled": False},
+    ("POST", "/clients/{client_id}/secrets"): {},
+    ("POST", "/clients/{client_id}/tokens"): {},
     ("POST", "/users"): {"name": "new", "password": PASSWORD, "scopes": []},
     ("PATCH", "/users/{name}"): {"disabled": False},
 }
@@ -93,7 +114,8 @@ BODIES: dict[tuple[str, str], Any] = {
 # What is empty until somebody outside has seen the log: tests/web/test_anchoring.py.
 EMPTY = {("GET", "/ledger/{tenant}/timestamps/{size}"), ("GET", "/ledger/{tenant}/witnessed")}
 LOG = {"tenant": "default", "number": "0", "size": "0", "path": "entries/000.p/1"}
-NOWHERE = {**LOG, **dict.fromkeys(("event_id", "hold_id", "erasure_id", "name"), "0" * 24)}
+THINGS = ("event_id", "hold_id", "erasure_id", "name", "client_id", "secret_id", "token_id")
+NOWHERE = {**LOG, **dict.fromkeys(THINGS, "0" * 24)}
 
 
 def routes(api: Api) -> set[tuple[str, str]]:
@@ -116,7 +138,25 @@ async def made(api: Api, owner: dict[str, str]) -> dict[str, str]:
     for kind in ("hold", "erasure"):
         answer = await api.http.post(f"/{kind}s", json=wish, headers=owner)
         found[f"{kind}_id"] = answer.json()["id"]
-    return found
+    clients = api.services.clients
+    client = await clients.add(secrets.token_hex(8), scopes=frozenset())
+    secret, _ = await clients.add_secret(client)
+    return {**found, "client_id": client.id, "secret_id": secret.id}
+
+
+async def with_token(
+    api: Api, route: tuple[str, str], headers: dict[str, str], names: dict[str, str]
+) -> dict[str, str]:
+    """Make the token that an address names: of the caller, or of the client."""
+    if "{token_id}" not in route[1]:
+        return names
+    kind: OwnerKind = "user" if route[1].startswith("/me") else "client"
+    caller = await api.services.callers.check(headers["Authorization"].split()[1])
+    owner = caller.user_id if kind == "user" else names["client_id"]
+    token, _ = await api.services.api_tokens.issue(
+        kind, owner, scopes=frozenset(), label="of an address"
+    )
+    return {**names, "token_id": token.id}
 
 
 async def call(
@@ -125,7 +165,8 @@ async def call(
     method, path = route
     path = path.replace(":path", "").format_map(names)
     path += "?field=name" if path.endswith("facets") else ""
-    path += "?reason=r" if method == "DELETE" and "/users/" not in path else ""
+    reasoned = method == "DELETE" and path.startswith(("/events/", "/holds/"))
+    path += "?reason=r" if reasoned else ""
     answer = await api.http.request(method, path, json=BODIES.get(route), headers=headers)
     return answer.status_code
 
@@ -142,7 +183,10 @@ async def test_each_scope_opens_its_own_routes_and_no_other(api: Api) -> None:
             if route[1] == "/events/stream" and needed == scope:
                 continue  # it would not end; tests/web/test_follow.py listens to it
             await api.services.accounts.add("victim", PASSWORD, scopes=frozenset())
-            status = await call(api, route, headers, await made(api, owner))
+            for client in await api.services.clients.all(None):
+                await api.services.clients.remove(client)
+            names = await with_token(api, route, headers, await made(api, owner))
+            status = await call(api, route, headers, names)
             allowed = needed in {None, scope}
             good = status < 300 or (route in EMPTY and status == 404)
             assert good if allowed else status == 403, (route, scope, status)
@@ -163,7 +207,8 @@ async def test_a_refusal_names_the_scope_that_is_missing(api: Api) -> None:
 @pytest.mark.parametrize(
     "header",
     [
-        "Bearer", "Bearer ", "Bearer x.y.z", "Basic YWxpY2U6eA==", "Token x", "bearer \x7f",
+        "Bearer", "Bearer ", "Bearer als_" + "0" * 82, "Bearer x.y.z", "Basic YWxpY2U6eA==",
+        "Token x", "bearer \x7f",
         "Bearer " + "a" * 5000, "Bearer a b",
     ],
 )  # fmt: skip
@@ -205,7 +250,9 @@ async def test_signing_in_ignores_a_parameter_as_rfc_6749_says(memory_api: Api) 
 async def test_two_authorization_headers_are_refused(memory_api: Api) -> None:
     user = await memory_api.add("alice")
     twice = [("authorization", user["Authorization"])] * 2
-    assert (await memory_api.http.get("/events", headers=twice)).status_code == 401
+    answer = await memory_api.http.get("/events", headers=twice)
+    assert answer.status_code == 400
+    assert 'error="invalid_request"' in answer.headers["www-authenticate"]
 
 
 async def test_a_tenant_sees_nothing_of_another(api: Api) -> None:

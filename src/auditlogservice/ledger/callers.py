@@ -13,9 +13,11 @@ from joserfc import jws
 from joserfc.errors import JoseError
 
 from auditlogservice.errors import NotAuthenticated
+from auditlogservice.ledger.opaque import API_TOKEN
 
 if TYPE_CHECKING:
     from auditlogservice.access import Principal
+    from auditlogservice.ledger.inspected import Inspected
 
 MAX_TOKEN_BYTES = 4096
 
@@ -41,9 +43,24 @@ class External(Checker, Protocol):
         ...
 
 
+class OwnTokens(Checker, Protocol):
+    """Who issues tokens of one kind, and can therefore tell more of them, and end them."""
+
+    async def inspect(self, text: str) -> Inspected:
+        """Return what the token is. MUST raise as `check` does."""
+        ...
+
+    async def revoke(self, text: str) -> None:
+        """End the token, on every node within a second. MUST raise as `check` does."""
+        ...
+
+
 class Callers:
-    def __init__(self, tokens: Checker, *, external: External | None = None) -> None:
+    def __init__(
+        self, tokens: OwnTokens, api_tokens: OwnTokens, *, external: External | None = None
+    ) -> None:
         self._tokens = tokens
+        self._api_tokens = api_tokens
         self._external = external
 
     async def check(self, text: str) -> Principal:
@@ -51,14 +68,28 @@ class Callers:
 
         Raises NotAuthenticated, never saying more, and Unavailable if nobody can tell now.
         """
-        if len(text) > MAX_TOKEN_BYTES or not text.isascii():
-            raise NotAuthenticated(tried=True)
-        return await self._checker(text).check(text)
-
-    def _checker(self, text: str) -> Checker:
+        _require_token(text)
         if self._external is not None and _claimed_issuer(text) == self._external.issuer:
-            return self._external
-        return self._tokens
+            return await self._external.check(text)
+        return await self._own(text).check(text)
+
+    async def inspect(self, text: str) -> Inspected:
+        """Return what a token of this service is. Raises as `check` does, for all others too."""
+        _require_token(text)
+        return await self._own(text).inspect(text)
+
+    async def revoke(self, text: str) -> None:
+        """End a token of this service. Raises as `check` does, for all others too."""
+        _require_token(text)
+        await self._own(text).revoke(text)
+
+    def _own(self, text: str) -> OwnTokens:
+        return self._api_tokens if text.startswith(API_TOKEN) else self._tokens
+
+
+def _require_token(text: str) -> None:
+    if len(text) > MAX_TOKEN_BYTES or not text.isascii():
+        raise NotAuthenticated(tried=True)
 
 
 def _claimed_issuer(text: str) -> object:

@@ -77,10 +77,10 @@ def _check(settings: Settings) -> None:
             "AUDITLOG_OIDC_ISSUER goes with AUDITLOG_OIDC_AUDIENCE, AUDITLOG_OIDC_CLIENT_ID, or "
             "both: a token counts only if it was made for this service"
         )
-    if settings.oidc_client_id and not settings.public_url:
+    if settings.oidc_issuer == settings.issuer:
         raise UnsafeSetup(
-            "AUDITLOG_OIDC_CLIENT_ID needs AUDITLOG_PUBLIC_URL, where the identity provider sends "
-            "people back to"
+            "AUDITLOG_OIDC_ISSUER is the service itself, as AUDITLOG_ISSUER has it; nobody could "
+            "tell the tokens of the two apart"
         )
 
 
@@ -109,6 +109,6 @@ def _rules(settings: Settings) -> ClaimRules:
 def _client(settings: Settings) -> ClientOfIssuer:
     return ClientOfIssuer(
         client_id=settings.oidc_client_id,
-        redirect_uri=settings.public_url.rstrip("/") + CALLBACK,
+        redirect_uri=(settings.public_url or settings.issuer).rstrip("/") + CALLBACK,
         scope=settings.oidc_scope,
     )

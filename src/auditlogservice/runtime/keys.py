@@ -6,7 +6,9 @@ import contextlib
 import os
 import stat
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,7 +23,60 @@ from joserfc.jwk import OKPKey
 
 from auditlogservice.errors import UnsafeSetup
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import timedelta
+
+_OF_TOKENS = "token-key.pem"
 _LEDGER_KEYS = "ledger-keys"
+
+
+class TokenKeyFile:
+    """The token key of this node, which all of its processes read from one file.
+
+    What is put in its place, by any of them or by the command line, is the key from then on: the
+    old one is needed no more, since what it signed is checked with its public half. A key is as
+    old as its file.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, lifetime: timedelta, clock: Callable[[], datetime]
+    ) -> None:
+        self._path = data_dir / _OF_TOKENS
+        self._lifetime = lifetime
+        self._clock = clock
+        self._key = load_token_key(data_dir)
+        self._seen = self._mark()
+
+    def current(self) -> OKPKey:
+        """Return the key to sign with now. Raises UnsafeSetup if the file is none of a key."""
+        if not self._path.exists() or self._mark() != self._seen:
+            self._reload()
+        made = datetime.fromtimestamp(self._path.stat().st_mtime, UTC)
+        if self._clock() - made >= self._lifetime:
+            return self.renew(self._key.thumbprint())
+        return self._key
+
+    def renew(self, key_id: str) -> OKPKey:
+        """Put a new key in the place of the one with this id, unless that was done already."""
+        self._reload()
+        if self._key.thumbprint() == key_id:
+            _replace(self._path, _new_token_key())
+            # A file is as old as the system says, which is not what the clock has to say.
+            now = self._clock().timestamp()
+            os.utime(self._path, (now, now))
+            self._reload()
+        return self._key
+
+    def _reload(self) -> None:
+        mark = self._mark() if self._path.exists() else None
+        self._key = load_token_key(self._path.parent)
+        self._seen = mark or self._mark()
+
+    def _mark(self) -> tuple[int, int]:
+        """What tells one file from the next, which may have the number of a former one."""
+        found = self._path.stat()
+        return found.st_ino, found.st_mtime_ns
 
 
 def load_token_key(data_dir: Path) -> OKPKey:
@@ -30,9 +85,9 @@ def load_token_key(data_dir: Path) -> OKPKey:
     Processes that start at once over one folder get one key: each writes a file of its own, and
     the first to link it under the final name wins.
     """
-    path = data_dir / "token-key.pem"
+    path = data_dir / _OF_TOKENS
     if not path.exists():
-        _create(path, OKPKey.generate_key("Ed25519").as_pem(private=True))
+        _create(path, _new_token_key())
     _refuse_exposed(path)
     try:
         key = OKPKey.import_key(path.read_bytes())
@@ -87,7 +142,25 @@ def _refuse_exposed(path: Path) -> None:
         raise UnsafeSetup(f"others may read {path}; run: chmod 600 {path}")
 
 
+def _new_token_key() -> bytes:
+    return OKPKey.generate_key("Ed25519").as_pem(private=True)
+
+
 def _create(path: Path, content: bytes) -> None:
+    """Make the file, unless there is one: another process was first, and its key is as good."""
+    with _draft(path, content) as draft, contextlib.suppress(FileExistsError):
+        os.link(draft, path)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Put this in the place of the file, whole or not at all."""
+    with _draft(path, content) as draft:
+        draft.replace(path)
+
+
+@contextlib.contextmanager
+def _draft(path: Path, content: bytes) -> Iterator[Path]:
+    """Give a file beside it with this content, that is gone afterwards."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # mkstemp gives mode 0600 from the first moment, and a name that no killed process has left.
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -96,7 +169,6 @@ def _create(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):  # another process was first; its key is as good
-            os.link(draft, path)
+        yield Path(draft)
     finally:
-        Path(draft).unlink()
+        Path(draft).unlink(missing_ok=True)

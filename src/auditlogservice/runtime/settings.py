@@ -70,14 +70,25 @@ class Settings(BaseSettings):
     )
     """How long a token is good for: `30m`, `12h`, `7d`."""
 
+    token_key_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    """After how many days this node signs tokens with a new key; what the old one signed stays
+    good until it ends."""
+
+    issuer: Annotated[str, Field(pattern=r"^https?://[^\s?#]*[^\s?#/]$", max_length=255)] = (
+        "http://localhost:8080"
+    )
+    """The address of the service as its callers know it, without a slash at the end: the issuer
+    of its tokens, and whom they are for. The same on all nodes; another one ends all signed
+    tokens."""
+
     session_ttl: Annotated[Duration, Field(ge=timedelta(minutes=1), le=timedelta(days=1))] = (
         timedelta(hours=1)
     )
     """How long a browser stays signed in."""
 
     public_url: Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]+/?)?$")] = ""
-    """Where browsers reach the service, `https://audit.example.com`; sign-in at an identity
-    provider needs it."""
+    """Where browsers reach the service, `https://audit.example.com`, if that is not where the
+    issuer is; the identity provider sends people back there."""
 
     oidc_issuer: str = ""
     """The OpenID provider whose tokens are accepted beside the service's own: its address, as its

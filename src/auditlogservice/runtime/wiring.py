@@ -7,7 +7,7 @@ import os
 import secrets
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,8 +15,10 @@ from auditlogservice.errors import UnsafeSetup
 from auditlogservice.ledger.accounts import Accounts
 from auditlogservice.ledger.anchorer import Anchorer
 from auditlogservice.ledger.anchors import Anchors
+from auditlogservice.ledger.apitokens import ApiTokens
 from auditlogservice.ledger.callers import Callers
 from auditlogservice.ledger.clearing import Clearing
+from auditlogservice.ledger.clients import Clients
 from auditlogservice.ledger.diary import Diary
 from auditlogservice.ledger.eraser import Eraser
 from auditlogservice.ledger.erasures import Erasures
@@ -24,6 +26,7 @@ from auditlogservice.ledger.exporter import Exporter
 from auditlogservice.ledger.follower import Follower
 from auditlogservice.ledger.holds import Holds
 from auditlogservice.ledger.keyring import Keyring
+from auditlogservice.ledger.owners import Owners
 from auditlogservice.ledger.passwords import Passwords
 from auditlogservice.ledger.prover import Prover
 from auditlogservice.ledger.recorder import Recorder
@@ -35,11 +38,12 @@ from auditlogservice.ledger.sessions import Sessions
 from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.ledger.sweeper import Sweeper
+from auditlogservice.ledger.tokenkeys import TokenKeys
 from auditlogservice.ledger.tokens import Tokens
 from auditlogservice.ledger.undertaker import Undertaker
 from auditlogservice.runtime.anchoring import open_anchorer
 from auditlogservice.runtime.identity import open_issuer
-from auditlogservice.runtime.keys import load_token_key
+from auditlogservice.runtime.keys import TokenKeyFile
 from auditlogservice.runtime.lifespan import KeptStart
 from auditlogservice.runtime.memory import CheckpointFiles
 from auditlogservice.runtime.observability import (
@@ -219,13 +223,7 @@ async def open_services(
         )
         governing = _governing(store, known, recorder, eraser, clock, metrics)
         cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
-        tokens = Tokens(
-            store.accounts,
-            key=load_token_key(settings.data_dir),
-            clock=clock,
-            entropy=secrets.token_bytes,
-            lifetime=settings.token_ttl,
-        )
+        bearers = _bearers(settings, store, clock)
         outside = await stack.enter_async_context(
             open_issuer(settings, store.accounts, clock=clock, journal=IssuerLines())
         )
@@ -242,13 +240,16 @@ async def open_services(
             ),
             anchors=anchors,
             batches=BatchRoom(),
-            callers=Callers(tokens, external=outside.tokens),
+            api_tokens=bearers.api_tokens,
+            callers=Callers(bearers.tokens, bearers.api_tokens, external=outside.tokens),
+            clients=bearers.clients,
             clock=clock,
             eraser=eraser,
             erasures=governing.erasures,
             exporter=Exporter(store.events),
             exports=Places(MAX_EXPORTS),
             follower=follower,
+            issuer=settings.issuer,
             keyring=keyring,
             holds=governing.holds,
             metrics=metrics,
@@ -262,7 +263,7 @@ async def open_services(
             redaction=governing.redaction,
             retention=governing.retention,
             statistics=Statistics(store.events),
-            tokens=tokens,
+            tokens=bearers.tokens,
         )
         # When the recorder has emptied its queue, what it wrote last is signed too.
         stack.push_async_callback(signer.sign_all)
@@ -294,6 +295,36 @@ class _Known:
 
     retention: KnownRules[RetentionRule]
     redaction: KnownRules[RedactionRule]
+
+
+@dataclass(frozen=True, slots=True)
+class _Bearers:
+    """Who may have tokens besides users, and who issues and checks them."""
+
+    api_tokens: ApiTokens
+    clients: Clients
+    tokens: Tokens
+
+
+def _bearers(settings: Settings, store: Store, clock: Clock) -> _Bearers:
+    documents, entropy = store.documents, secrets.token_bytes
+    clients = Clients(documents, clock=clock, entropy=entropy)
+    owners = Owners(store.accounts, documents, clients, clock=clock)
+    own = TokenKeyFile(
+        settings.data_dir, lifetime=timedelta(days=settings.token_key_days), clock=clock
+    )
+    keys = TokenKeys(store.accounts, documents, own, clock=clock)
+    tokens = Tokens(
+        documents,
+        owners,
+        keys,
+        issuer=settings.issuer,
+        clock=clock,
+        entropy=entropy,
+        lifetime=settings.token_ttl,
+    )
+    api_tokens = ApiTokens(documents, owners, issuer=settings.issuer, clock=clock, entropy=entropy)
+    return _Bearers(api_tokens, clients, tokens)
 
 
 @dataclass(frozen=True, slots=True)

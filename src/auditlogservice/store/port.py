@@ -255,6 +255,7 @@ class Document:
 
     kind: Literal[
         "hold", "retention", "redaction", "erasure", "keys", "witnessed", "timestamp", "session",
+        "client", "client-name", "credentials", "retired-key",
     ]  # fmt: skip
     tenant: str
     id: str

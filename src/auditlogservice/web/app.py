@@ -14,7 +14,10 @@ from auditlogservice.web.documents import JSON, SCHEMAS
 from auditlogservice.web.edge import Edge
 from auditlogservice.web.routes import (
     anchors,
+    api_tokens,
     batches,
+    clients,
+    discovery,
     erasures,
     events,
     exports,
@@ -67,7 +70,7 @@ def create_app(
     problems.install(app)
     for module in (
         tokens, signin, batches, lists, follow, exports, events, erasures, holds, retention,
-        redaction, ledger, anchors, users, health, limits, pages,
+        redaction, ledger, anchors, users, clients, api_tokens, discovery, health, limits, pages,
     ):  # fmt: skip
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id)

@@ -13,7 +13,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import OAuth2PasswordBearer, SecurityScopes
 
 from auditlogservice.access import Principal, Scope
-from auditlogservice.errors import NotAuthenticated
+from auditlogservice.errors import NotAuthenticated, TwoAuthorizations
 from auditlogservice.web.cookies import session_of
 from auditlogservice.web.services import services
 
@@ -28,7 +28,7 @@ _scheme = OAuth2PasswordBearer(
         Scope.EVENTS_EXPORT: "export events",
         Scope.EVENTS_DELETE: "erase events",
         Scope.LEDGER_READ: "read checkpoints, tiles and proofs",
-        Scope.USERS_MANAGE: "manage the users of one's tenant",
+        Scope.USERS_MANAGE: "manage the users and clients of one's tenant",
         Scope.ADMIN: "place legal holds and set how long events are kept",
     },
     # Ours tells a missing token from a bad one, and answers as problem+json.
@@ -61,13 +61,17 @@ def check_of(request: Request) -> Callable[[], Awaitable[Principal]]:
 
 
 def bearer(request: Request) -> str:
-    """Return the token of the request. Raises NotAuthenticated if there is none, or two."""
+    """Return the token of the request, which is in its header and nowhere else.
+
+    Raises NotAuthenticated if there is none: another scheme is no try (RFC 6750 §3.1). Raises
+    TwoAuthorizations if there are two headers, since two readers may each take another one.
+    """
     given = request.headers.getlist("authorization")
-    if len(given) != 1:
-        raise NotAuthenticated(tried=bool(given))
-    scheme, _, token = given[0].partition(" ")
+    if len(given) > 1:
+        raise TwoAuthorizations
+    scheme, _, token = given[0].partition(" ") if given else ("", "", "")
     if scheme.lower() != "bearer":
-        raise NotAuthenticated(tried=True)
+        raise NotAuthenticated(tried=False)
     return token.strip()
 
 

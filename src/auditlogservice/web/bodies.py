@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
+from auditlogservice import canonical
 from auditlogservice.errors import (
     InputTooLarge,
     MalformedInput,
     RequestTimeout,
     UnsupportedMedia,
 )
+from auditlogservice.validation import Model, validate
 from auditlogservice.web.places import Places
 
 if TYPE_CHECKING:
@@ -113,6 +115,12 @@ def require_media(request: Request, accepted: Collection[str]) -> str:
     if media not in accepted:
         raise UnsupportedMedia(f"the content type is {' or '.join(accepted)}")
     return media
+
+
+async def read_small(request: Request, model: type[Model]) -> Model:
+    """Return what a small body of JSON says, as the model has it. Raises InvalidInput."""
+    require_media(request, ("application/json",))
+    return validate(model, canonical.parse(await read_body(request, limit=MAX_USER_BYTES)))
 
 
 def _too_large(limit: int) -> InputTooLarge:

@@ -9,6 +9,7 @@ from auditlogservice.events import MAX_IDEMPOTENCY_KEY, EventModel
 from auditlogservice.ledger.passwords import MAX_LENGTH, MIN_LENGTH
 from auditlogservice.web.governing_schemas import GOVERNING
 from auditlogservice.web.problems import ALL, MEDIA_TYPE
+from auditlogservice.web.token_schemas import TOKEN_SCHEMAS
 
 JSON = "application/json"
 
@@ -230,17 +231,6 @@ _TOKEN = {
         "scope": {"type": "string", "description": "The scopes, with blanks between."},
     },
 }
-_TOKEN_REQUEST = {
-    "type": "object",
-    "title": "TokenRequest",
-    "required": ["username", "password"],
-    "properties": {
-        "grant_type": {"type": "string", "enum": ["password"]},
-        "username": {"type": "string"},
-        "password": {"type": "string", "format": "password"},
-        "scope": {"type": "string", "description": "Fewer scopes than the user has."},
-    },
-}
 _SIGN_IN_FORM = {
     "type": "object",
     "title": "SignInForm",
@@ -348,6 +338,7 @@ _TIMESTAMP: dict[str, Any] = {
 SCHEMAS: dict[str, dict[str, Any]] = {
     **_REFERRED,
     **GOVERNING,
+    **TOKEN_SCHEMAS,
     "BatchEvent": _BATCH_EVENT,
     "BatchResult": _BATCH_RESULT,
     "Caller": _CALLER,
@@ -364,7 +355,6 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "SignInForm": _SIGN_IN_FORM,
     "Timestamp": _TIMESTAMP,
     "Token": _TOKEN,
-    "TokenRequest": _TOKEN_REQUEST,
     "User": _USER,
     "UserChange": _USER_CHANGE,
 }

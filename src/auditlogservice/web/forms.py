@@ -1,4 +1,4 @@
-"""Small forms, as browsers and token requests send them, read under limits."""
+"""Small forms, as OAuth and browsers send them, with each field at most once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from auditlogservice.errors import InvalidTokenRequest, MalformedInput, UnsupportedMedia
-from auditlogservice.web.bodies import MAX_FORM_BYTES, read_body
+from auditlogservice.web.bodies import MAX_FORM_BYTES, read_body, require_media
 
 if TYPE_CHECKING:
     from starlette.types import Message
@@ -20,6 +20,7 @@ MAX_FORM_FIELDS = 20
 
 async def read_form(request: Request) -> dict[str, str]:
     """Return the text fields of the form, each at most once, read under the limits."""
+    require_media(request, ("application/x-www-form-urlencoded", "multipart/form-data"))
     _, options = parse_options_header(request.headers.get("content-type"))
     if options.get(b"charset", b"utf-8").lower() not in {b"utf-8", b"utf8"}:
         raise UnsupportedMedia("a form is UTF-8")

@@ -55,6 +55,10 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
         400, "bad-idempotency-key", "The idempotency key cannot be used",
         f"Use 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters, for example a UUID.",
     ),
+    errors.TwoAuthorizations: _P(
+        400, "two-authorizations", "There is more than one Authorization header",
+        "Send one, as `Authorization: Bearer …`.",
+    ),
     errors.InvalidInput: _P(
         422, "invalid", "The input was understood and refused",
         "`errors` says where and why. Nothing of this request was kept.",
@@ -98,17 +102,22 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
         400, "invalid_grant", "The username or the password is not right",
         "The answer is the same for a user who does not exist, or who is disabled.",
     ),
+    errors.InvalidClient: _P(
+        401, "invalid_client", "The client or its secret is not right",
+        "The answer is the same for a client that does not exist, or that is disabled.",
+    ),
     errors.InvalidTokenRequest: _P(
         400, "invalid_request", "The form is not a token request",
-        "Send `username` and `password`, each once.",
+        "Send what the grant type needs, each field once: `username` and `password`, or a "
+        "client's id and secret in the header or in the form, not in both.",
     ),
     errors.InvalidScope: _P(
-        400, "invalid_scope", "There is no such scope",
+        400, "invalid_scope", "There is no such scope, or none that may be had",
         "`scope` is a list of scopes with blanks between; leave it out to get all you have.",
     ),
     errors.UnsupportedGrantType: _P(
         400, "unsupported_grant_type", "This grant type is not offered",
-        "Use `password`, or leave `grant_type` out.",
+        "Use `password`, or leave `grant_type` out; clients use `client_credentials`.",
     ),
     errors.NotFound: _P(404, "not-found", "There is no such thing", "Check the address."),
     errors.EventNotFound: _P(
@@ -118,6 +127,10 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
     errors.UserNotFound: _P(
         404, "user-not-found", "No user has this name",
         "Users of other tenants look as if they did not exist.",
+    ),
+    errors.ClientNotFound: _P(
+        404, "client-not-found", "No client has this id",
+        "Clients of other tenants look as if they did not exist.",
     ),
     errors.EventErased: _P(
         410, "event-erased", "The event was erased",
@@ -129,6 +142,9 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
     ),
     errors.UserExists: _P(
         409, "user-exists", "The name is taken", "Names are unique in the whole service."
+    ),
+    errors.ClientExists: _P(
+        409, "client-exists", "The name is taken", "Names of clients are unique in their tenant."
     ),
     errors.EventHeld: _P(
         409, "event-held", "A legal hold covers the event",
@@ -299,19 +315,35 @@ def _members(error: AuditLogError) -> dict[str, Any]:
 
 
 def _headers(error: AuditLogError) -> dict[str, str]:
+    if challenge := _challenge(error):
+        return {"WWW-Authenticate": challenge}
     match error:
-        case errors.NotAuthenticated():
-            said = f', error="invalid_token", error_description="{error}"' if error.tried else ""
-            return {"WWW-Authenticate": REALM + said}
-        case errors.InsufficientScope():
-            needed = f'{REALM}, error="insufficient_scope", scope="{error.scope}"'
-            return {"WWW-Authenticate": needed}
         case errors.RequestTimeout():
             return {"Connection": "close"}  # the rest of the body is not waited for
         case errors.Unavailable():
             return {"Retry-After": str(error.retry_after)}
         case _:
             return {}
+
+
+def _challenge(error: AuditLogError) -> str | None:
+    """Return how to prove who one is (RFC 6750 §3; RFC 6749 §5.2 for clients), if that is missing.
+
+    Who has shown no token yet is told of no error.
+    """
+    match error:
+        case errors.NotAuthenticated(tried=True):
+            return f'{REALM}, error="invalid_token", error_description="{error}"'
+        case errors.NotAuthenticated():
+            return REALM
+        case errors.TwoAuthorizations():
+            return f'{REALM}, error="invalid_request"'
+        case errors.InsufficientScope():
+            return f'{REALM}, error="insufficient_scope", scope="{error.scope}"'
+        case errors.InvalidClient():
+            return 'Basic realm="auditlogservice", charset="UTF-8"'
+        case _:
+            return None
 
 
 def _methods(app: FastAPI, path: str) -> list[str]:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from auditlogservice.governance import RetentionRule
     from auditlogservice.ledger.accounts import Accounts
     from auditlogservice.ledger.anchors import Anchors
+    from auditlogservice.ledger.apitokens import ApiTokens
     from auditlogservice.ledger.callers import Callers
+    from auditlogservice.ledger.clients import Clients
     from auditlogservice.ledger.clock import Clock
     from auditlogservice.ledger.eraser import Eraser
     from auditlogservice.ledger.erasures import Erasures
@@ -48,15 +50,18 @@ class Metrics(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     accounts: Accounts
+    api_tokens: ApiTokens
     anchors: Anchors
     batches: BatchRoom
     callers: Callers
+    clients: Clients
     clock: Clock
     eraser: Eraser
     erasures: Erasures
     exporter: Exporter
     exports: Places
     follower: Follower
+    issuer: str
     keyring: Keyring
     holds: Holds
     metrics: Metrics

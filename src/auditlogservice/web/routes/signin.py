@@ -24,7 +24,6 @@ from auditlogservice.errors import (
 from auditlogservice.ledger.sessions import Session
 from auditlogservice.ledger.signin import TIME, SignIn
 from auditlogservice.web import cookies
-from auditlogservice.web.bodies import require_media
 from auditlogservice.web.documents import body, media, problems, refer
 from auditlogservice.web.forms import read_form
 from auditlogservice.web.html import page
@@ -72,7 +71,6 @@ async def show_sign_in(request: Request, return_to: ReturnTo = _HERE) -> Respons
 async def sign_in(request: Request) -> Response:
     """Open a session for a name and a password that a page of this service has sent."""
     cookies.require_own_page(request)
-    require_media(request, ("application/x-www-form-urlencoded",))
     form = await read_form(request)
     return_to = form.get("return_to", _HERE)
     try:

@@ -1,0 +1,22 @@
+"""A map of bounded size."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Recent(OrderedDict[K, V]):
+    """A map that forgets what was put in first."""
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self._capacity = capacity
+
+    def put(self, key: K, value: V) -> None:
+        self[key] = value
+        if len(self) > self._capacity:
+            self.popitem(last=False)
