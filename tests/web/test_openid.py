@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
 from browsing import Browser
@@ -241,6 +241,32 @@ async def test_the_provider_is_asked_with_pkce_and_for_this_browser_alone(
         assert len(asked[name]) == 43
         assert again[name] != [asked[name]]
     assert asked["state"] not in browser.cookies[SIGN_IN]
+
+
+async def test_no_secret_of_a_sign_in_is_in_the_logs(
+    outside: Api,
+    provider: Provider,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG")
+    provider.person("alice", "auditors")
+    browser = Browser(outside)
+    answer = await begun(browser, provider)
+    cookies = dict(browser.cookies)
+    assert (await browser.get(f"/signin/callback?{urlencode(answer)}")).status_code == 200
+    cookies |= browser.cookies
+    # The provider is in this process too, and so is the browser.
+    others = ("canaille", "authlib")
+    lines = [
+        record.getMessage() for record in caplog.records
+        if not record.name.startswith(others) and PUBLIC not in record.getMessage()
+    ]  # fmt: skip
+    written = "\n".join((*capsys.readouterr(), *lines))
+    assert "/oauth/token" in written
+    assert "keys of the identity provider are known" in written
+    for secret in (SECRET, quote(SECRET, safe=""), answer["code"], *cookies.values()):
+        assert secret not in written
 
 
 @pytest.mark.parametrize(

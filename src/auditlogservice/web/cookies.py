@@ -41,8 +41,9 @@ def session_of(request: Request) -> str | None:
 def require_own_page(request: Request) -> None:
     """Return if a page of this service made the browser send this; raise CrossSiteRequest if not.
 
-    Browsers say so in `Sec-Fetch-Site`, older ones by the `Origin` alone (Fetch §3.2). What says
-    neither is refused: no browser sends a form so.
+    Browsers say so in `Sec-Fetch-Site`. Of a script's request older ones say it by the `Origin`
+    alone (Fetch §3.2); of a form's they do not, since pages here tell nobody where they are from
+    (Referrer-Policy), and so it is refused, as is what says nothing at all.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:
