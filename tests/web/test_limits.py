@@ -23,6 +23,7 @@ NOT_TOLD = {
     "web.bodies.MAX_PAUSE": "a time, and a problem that says it",
     "web.routes.exports.MAX_STALL": "the same",
     "web.routes.follow.MAX_STALL": "the same",
+    "ledger.credentials.MAX_REVOKED": "of more, all end",
     "web.forms.MAX_FORM_FIELDS": "far above the four fields that there are",
     "web.routes.exports.MAX_EXPORTS": "how much is done at once",
     "auditing.findings.MAX_FINDINGS": "of a verifier, which counts the others",

@@ -41,6 +41,7 @@ from auditlogservice.client.figures import (
 from auditlogservice.client.following import Download, follow
 from auditlogservice.client.governing import Governing
 from auditlogservice.client.retries import Patience
+from auditlogservice.client.tokens import ApiTokens
 from auditlogservice.client.verifying import ServedLog
 from auditlogservice.client.wire import Wire
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Self
 
+    from auditlogservice.client.entering import ClientCredentials
     from auditlogservice.client.wire import OnWait
 
     Filters = Iterable[tuple[str, str]]
@@ -60,7 +62,8 @@ _CREATED = 201
 class Client:
     """Calls one server, one call after another. Not to be shared between threads.
 
-    `on_wait` is told why and how long, before each wait for another attempt.
+    `token` is one from `login`, or an API token. With `credentials` it gets tokens by itself, as
+    it needs them. `on_wait` is told why and how long, before each wait for another attempt.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Client:
         url: str,
         token: str | None = None,
         *,
+        credentials: ClientCredentials | None = None,
         patience: Patience | None = None,
         on_wait: OnWait | None = None,
         transport: httpx2.BaseTransport | None = None,
@@ -75,6 +79,7 @@ class Client:
         self._wire = Wire(
             url, token, patience=patience or Patience(), on_wait=on_wait, transport=transport
         )
+        self._wire.credentials = credentials
 
     def __enter__(self) -> Self:
         return self
@@ -94,10 +99,21 @@ class Client:
         """What erases, and what decides for how long nothing does: holds, rules and erasures."""
         return Governing(self._wire)
 
+    @property
+    def api_tokens(self) -> ApiTokens:
+        """The long-lived tokens of whoever calls."""
+        return ApiTokens(self._wire)
+
     def login(self, username: str, password: str) -> Token:
         """Return a token for this user, and use it from now on."""
         form = {"grant_type": "password", "username": username, "password": password}
         token = self._wire.read(read_token, self._wire.post_form("/token", form))
+        self._wire.token = token.access_token
+        return token
+
+    def get_token(self, credentials: ClientCredentials) -> Token:
+        """Return a token for this client, and use it from now on."""
+        token = self._wire.read(read_token, self._wire.post_form("/token", credentials.form()))
         self._wire.token = token.access_token
         return token
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import zlib
+from functools import cache
 
 API_TOKEN = "als_"  # noqa: S105 - how such a text begins
 CLIENT_SECRET = "alsc_"  # noqa: S105 - the same
@@ -56,6 +57,7 @@ def is_of(text: str, kept: str) -> bool:
     return hmac.compare_digest(digest(text), kept)
 
 
+@cache
 def width(size: int) -> int:
     """Return how many digits so many bytes take."""
     digits, most = 1, len(_DIGITS)

@@ -60,7 +60,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    owner: Owner | None
+    owner: Owner
     at: datetime
 
 
@@ -80,19 +80,20 @@ class Owners:
         """Return the owner; None if it is gone or disabled.
 
         `knows` says whether an owner is one that can have issued the token in question. If what
-        was seen here is not, another node knows more, and the store is asked again.
+        was seen here is not, another node knows more, and the store is asked again. It is asked
+        each time for an owner that is gone: anybody can make up names of those, and shall not
+        push out of memory who is there.
         """
         now = self._clock()
         seen = self._seen.get((kind, owner_id))
-        if (
-            seen is not None
-            and timedelta(0) <= now - seen.at < FRESHNESS
-            and (seen.owner is None or knows(seen.owner))
-        ):
+        if seen and timedelta(0) <= now - seen.at < FRESHNESS and knows(seen.owner):
             return seen.owner
         owner = await (self._user(owner_id) if kind == "user" else self._client(owner_id))
-        # `now` is from before the question, so that freshness counts from when it was true.
-        self._seen.put((kind, owner_id), _Seen(owner, now))
+        if owner is None:
+            self.forget(kind, owner_id)
+        else:
+            # `now` is from before the question: freshness counts from when it was true.
+            self._seen.put((kind, owner_id), _Seen(owner, now))
         return owner
 
     def forget(self, kind: OwnerKind, owner_id: str) -> None:

@@ -98,19 +98,6 @@ class TokenKeys:
             return key_id in seen.ids
         return key_id in await self._ask_for_retired()
 
-    async def retire(self, key_id: str) -> None:
-        """Make all tokens that the key signed invalid, for good. Raises NotFound.
-
-        No node publishes the key again: one that has it as its own makes another.
-        """
-        if key_id not in {key.id for key in await self._accounts.keys()}:
-            raise NotFound("no node has published a key of this id")
-        now = self._clock()
-        await self._documents.put(
-            Document(kind=_KIND, tenant=_OF_ALL, id=key_id, body=format_utc(now).encode())
-        )
-        self._retired = None
-
     async def public(self, until: datetime) -> list[dict[str, Any]]:
         """Return the keys that are believed, as JWKs (RFC 7517), this node's own among them."""
         await self.signing(until)
@@ -154,6 +141,20 @@ class TokenKeys:
         now = self._clock()
         kept = [key for key in await self._accounts.keys() if key.expires_at > now]
         return {key.id: public for key in kept if (public := _read_key(key.public))}
+
+
+async def retire(
+    accounts: AccountStore, documents: DocumentStore, key_id: str, *, now: datetime
+) -> None:
+    """Make all tokens that the key signed invalid, for good. Raises NotFound.
+
+    No node publishes the key again: one that has it as its own makes another.
+    """
+    if key_id not in {key.id for key in await accounts.keys()}:
+        raise NotFound("no node has published a key of this id")
+    await documents.put(
+        Document(kind=_KIND, tenant=_OF_ALL, id=key_id, body=format_utc(now).encode())
+    )
 
 
 def _read_key(public: str) -> OKPKey | None:

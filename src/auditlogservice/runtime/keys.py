@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import tempfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,6 @@ from auditlogservice.errors import UnsafeSetup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import timedelta
 
 _OF_TOKENS = "token-key.pem"
 _LEDGER_KEYS = "ledger-keys"
@@ -79,6 +78,18 @@ class TokenKeyFile:
         return found.st_ino, found.st_mtime_ns
 
 
+def rotate_token_key(data_dir: Path) -> tuple[str, str]:
+    """Put a new token key in the place of the one that is there; return the ids of both.
+
+    A server that runs signs with it from the next token on. Raises UnsafeSetup if there is none.
+    """
+    if not (data_dir / _OF_TOKENS).exists():
+        raise UnsafeSetup(f"there is no token key in {data_dir}; `serve` makes one")
+    file = TokenKeyFile(data_dir, lifetime=timedelta.max, clock=lambda: datetime.now(UTC))
+    old = file.current().thumbprint()
+    return old, file.renew(old).thumbprint()
+
+
 def load_token_key(data_dir: Path) -> OKPKey:
     """Return this node's token key, made if there is none.
 
@@ -91,6 +102,8 @@ def load_token_key(data_dir: Path) -> OKPKey:
     _refuse_exposed(path)
     try:
         key = OKPKey.import_key(path.read_bytes())
+    except OSError as error:
+        raise UnsafeSetup(f"{path} cannot be read: {error.strerror}") from None
     except (JoseError, ValueError):
         key = None
     if key is None or not key.is_private:

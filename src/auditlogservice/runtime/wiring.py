@@ -38,7 +38,7 @@ from auditlogservice.ledger.sessions import Sessions
 from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.ledger.sweeper import Sweeper
-from auditlogservice.ledger.tokenkeys import TokenKeys
+from auditlogservice.ledger.tokenkeys import TokenKeys, retire
 from auditlogservice.ledger.tokens import Tokens
 from auditlogservice.ledger.undertaker import Undertaker
 from auditlogservice.runtime.anchoring import open_anchorer
@@ -143,6 +143,26 @@ async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
         )
     finally:
         passwords.close()
+        await store.close()
+
+
+@asynccontextmanager
+async def open_clients(settings: Settings) -> AsyncIterator[Clients]:
+    """Clients without a server: what the command line needs."""
+    store = await open_store(settings)
+    try:
+        yield Clients(store.documents, clock=utc_now, entropy=secrets.token_bytes)
+    finally:
+        await store.close()
+
+
+async def retire_token_key(settings: Settings, key_id: str) -> None:
+    """End all tokens that this key signed. Raises NotFound if no node has published it."""
+    require_store(settings)
+    store = await open_store(settings)
+    try:
+        await retire(store.accounts, store.documents, key_id, now=utc_now())
+    finally:
         await store.close()
 
 

@@ -27,6 +27,7 @@ from auditlogservice.runtime.cli import (
     send,
     session,
     tailing,
+    tokens,
     verifying,
 )
 from auditlogservice.runtime.cli.terminal import complain
@@ -51,6 +52,11 @@ def _users(group: typer.Typer) -> None:
     group.add_typer(module.users_app, name="users")
 
 
+def _clients(group: typer.Typer) -> None:
+    module = importlib.import_module("auditlogservice.runtime.cli.clients")
+    group.add_typer(module.clients_app, name="clients")
+
+
 def _ledger(group: typer.Typer) -> None:
     module = importlib.import_module("auditlogservice.runtime.cli.ledger")
     group.add_typer(module.ledger_app, name="ledger")
@@ -61,7 +67,9 @@ def _fsck(group: typer.Typer) -> None:
     group.command("fsck")(module.fsck)
 
 
-_SERVER_COMMANDS = {"serve": _serve, "users": _users, "ledger": _ledger, "fsck": _fsck}
+_SERVER_COMMANDS = {
+    "serve": _serve, "users": _users, "clients": _clients, "ledger": _ledger, "fsck": _fsck,
+}  # fmt: skip
 
 
 def _imported(name: str) -> Any:
@@ -143,7 +151,7 @@ def _options(
 
 
 app.command("login")(session.login)
-app.command("token")(session.token)
+app.add_typer(tokens.token_app, name="token")
 app.command("send")(send.send)
 app.command("list")(listing.list_events)
 app.command("search")(listing.search)

@@ -40,7 +40,7 @@ async def read_metadata(request: Request) -> Response:
             "grant_types_supported": ["password", "client_credentials"],
             "token_endpoint_auth_methods_supported": [*_CLIENT_METHODS, "none"],
             "revocation_endpoint_auth_methods_supported": [*_CLIENT_METHODS, "none"],
-            "introspection_endpoint_auth_methods_supported": [*_CLIENT_METHODS, "bearer"],
+            "introspection_endpoint_auth_methods_supported": [*_CLIENT_METHODS, "Bearer"],
         },
         headers=_CACHED,
     )

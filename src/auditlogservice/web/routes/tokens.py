@@ -114,7 +114,7 @@ def _require_some(owned: frozenset[Scope], wanted: frozenset[Scope] | None) -> N
         200: {"description": "The token is good for nothing"},
         **problems(400, 401, 408, 413, 415, 503),
     },
-    openapi_extra=body(form=refer("RevocationRequest")),
+    openapi_extra=body(form=refer("RevocationRequest"), multipart=refer("RevocationRequest")),
 )
 async def revoke_token(request: Request) -> Response:
     """End a token of this service (RFC 7009): within a second on every node.
@@ -136,7 +136,7 @@ async def revoke_token(request: Request) -> Response:
         200: answers("What the token is", refer("Introspection")),
         **problems(400, 401, 408, 413, 415, 503),
     },
-    openapi_extra=body(form=refer("RevocationRequest")),
+    openapi_extra=body(form=refer("RevocationRequest"), multipart=refer("RevocationRequest")),
 )
 async def introspect_token(request: Request) -> Response:
     """Say whether a token is good, and for what (RFC 7662).
