@@ -24,6 +24,8 @@ class Scope(StrEnum):
     EVENTS_DELETE = "events:delete"
     LEDGER_READ = "ledger:read"
     USERS_MANAGE = "users:manage"
+    STREAMS_MANAGE = "streams:manage"
+    TENANTS_MANAGE = "tenants:manage"
     ADMIN = "admin"
 
 
@@ -61,6 +63,32 @@ def describe_user(user: User) -> dict[str, str | list[str] | bool]:
         "scopes": format_scopes(user.scopes).split(),
         "disabled": user.disabled,
         "created_at": format_utc(user.created_at),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """Users with a log of their own, apart from all others.
+
+    `created_at` is None if that was never written down. `events` counts the records of the log,
+    those that were erased too. While it is `suspended` none of its users comes in.
+    """
+
+    name: str
+    created_at: datetime | None
+    suspended: bool
+    events: int
+    users: int
+
+
+def describe_tenant(tenant: Tenant) -> dict[str, str | int | bool | None]:
+    """Return what may be told of a tenant, to a program."""
+    return {
+        "name": tenant.name,
+        "created_at": format_utc(tenant.created_at) if tenant.created_at else None,
+        "suspended": tenant.suspended,
+        "events": tenant.events,
+        "users": tenant.users,
     }
 
 

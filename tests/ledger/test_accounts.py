@@ -13,17 +13,21 @@ from auditlogservice.access import DEFAULT_TENANT, Scope
 from auditlogservice.errors import (
     InvalidGrant,
     InvalidInput,
+    StoreUnreachable,
     UserExists,
     UserNotFound,
 )
 from auditlogservice.ledger.accounts import FIRST_ADMIN, Accounts
 from auditlogservice.ledger.passwords import Passwords
+from auditlogservice.ledger.tenants import Tenants
 from auditlogservice.store.sqlite import open_sqlite
 from strategies import NOON
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime
 
+    from auditlogservice.store.port import Document
     from auditlogservice.store.sqlite import SqliteStore
 
 GOOD = "correct horse battery"
@@ -49,6 +53,7 @@ class FakePasswords(Passwords):
 class World:
     store: SqliteStore
     passwords: FakePasswords
+    tenants: Tenants
     accounts: Accounts
 
 
@@ -56,13 +61,28 @@ class World:
 async def world() -> AsyncIterator[World]:
     store = await open_sqlite(":memory:")
     passwords = FakePasswords()
-    yield World(store, passwords, _accounts(store, passwords))
+    tenants = _tenants(store)
+    yield World(store, passwords, tenants, _accounts(store, passwords, tenants))
     await store.close()
 
 
-def _accounts(store: SqliteStore, passwords: Passwords) -> Accounts:
+def _noon() -> datetime:
+    return NOON
+
+
+def _tenants(store: SqliteStore) -> Tenants:
+    return Tenants(store.documents, accounts=store.accounts, ledger=store.ledger, clock=_noon)
+
+
+def _accounts(
+    store: SqliteStore, passwords: Passwords, tenants: Tenants | None = None
+) -> Accounts:
     return Accounts(
-        store.accounts, passwords=passwords, clock=lambda: NOON, entropy=secrets.token_bytes
+        store.accounts,
+        tenants=tenants or _tenants(store),
+        passwords=passwords,
+        clock=_noon,
+        entropy=secrets.token_bytes,
     )
 
 
@@ -80,11 +100,13 @@ async def test_everyone_who_is_refused_is_refused_in_one_way_after_the_same_work
     bob = await world.accounts.add("bob", GOOD, scopes=SCOPES)
     await world.accounts.change(bob, disabled=True)
     await world.accounts.add("alice", GOOD, scopes=SCOPES)
+    await world.accounts.add("carol", GOOD, scopes=SCOPES, tenant="acme")
+    await world.tenants.suspend("acme")
     told = set()
     for name, password in (
         ("alice", "wrong"), ("alice", ""), ("Alice", GOOD), ("nobody", GOOD), ("bob", GOOD),
         ("bob", "wrong"), ("", ""), ("alice\x00", GOOD), ("' OR 1=1 --", GOOD),
-        ("a" * 10_000, GOOD),
+        ("a" * 10_000, GOOD), ("carol", GOOD), ("carol", "wrong"),
     ):  # fmt: skip
         before = len(world.passwords.asked)
         with pytest.raises(InvalidGrant) as caught:
@@ -109,6 +131,26 @@ async def test_a_new_user_is_kept_with_everything_but_the_password(world: World)
 
 async def test_a_user_is_of_the_default_tenant_if_nothing_else_is_said(world: World) -> None:
     assert (await world.accounts.add("alice", GOOD, scopes=SCOPES)).tenant == DEFAULT_TENANT
+
+
+async def test_a_tenant_comes_to_be_with_its_first_user(world: World) -> None:
+    await world.accounts.add("alice", GOOD, scopes=SCOPES, tenant="acme")
+    tenant = await world.tenants.get("acme")
+    assert (tenant.created_at, tenant.users, tenant.suspended) == (NOON, 1, False)
+
+
+async def test_a_user_is_kept_also_if_its_tenant_cannot_be_written_down(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the answer would say that nothing was kept."""
+
+    async def fail(_: Document) -> bool:
+        raise StoreUnreachable
+
+    monkeypatch.setattr(world.store.documents, "put", fail)
+    await world.accounts.add("alice", GOOD, scopes=SCOPES, tenant="acme")
+    tenant = await world.tenants.get("acme")
+    assert (tenant.created_at, tenant.users) == (None, 1)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from auditlogservice.access import Scope, User
 from auditlogservice.ledger.clients import Clients
 from auditlogservice.ledger.owners import FRESHNESS, Owner, Owners
+from auditlogservice.ledger.tenants import Tenants
 from auditlogservice.store.sqlite import open_sqlite
 from strategies import NOON
 
@@ -35,7 +36,10 @@ class World:
     @property
     def owners(self) -> Owners:
         documents = self.store.documents
-        clients = Clients(documents, clock=self.clock, entropy=bytes)
+        tenants = Tenants(
+            documents, accounts=self.store.accounts, ledger=self.store.ledger, clock=self.clock
+        )
+        clients = Clients(documents, tenants=tenants, clock=self.clock, entropy=bytes)
         return Owners(
             Counting(self.store.accounts, self.asked), documents, clients, clock=self.clock
         )

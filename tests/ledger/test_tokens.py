@@ -21,6 +21,7 @@ from auditlogservice.errors import NotAuthenticated, StoreUnreachable
 from auditlogservice.ledger.callers import MAX_TOKEN_BYTES, Callers
 from auditlogservice.ledger.clients import Clients
 from auditlogservice.ledger.owners import FRESHNESS, Owners
+from auditlogservice.ledger.tenants import Tenants
 from auditlogservice.ledger.tokenkeys import ALGORITHM, TokenKeys
 from auditlogservice.ledger.tokens import TYPE, Tokens
 from auditlogservice.store.port import UserChange, VerificationKey
@@ -30,7 +31,7 @@ from strategies import NOON
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from auditlogservice.store.port import AccountStore, DocumentStore
+    from auditlogservice.store.port import AccountStore
     from auditlogservice.store.sqlite import SqliteStore
 
 ISSUER = "https://log.example"
@@ -101,7 +102,7 @@ class World:
     ) -> Tokens:
         return make_node(
             store or self.store.accounts,
-            self.store.documents,
+            self.store,
             _as_jwk(key or Ed25519PrivateKey.generate()),
             clock=self.clock,
             lifetime=lifetime,
@@ -125,7 +126,7 @@ class OwnKey:
 
 def make_node(
     accounts: Any,
-    documents: DocumentStore,
+    store: SqliteStore,
     key: OKPKey,
     *,
     clock: Clock,
@@ -134,7 +135,9 @@ def make_node(
     def entropy(length: int) -> bytes:
         return b"\xab" * length
 
-    clients = Clients(documents, clock=clock, entropy=entropy)
+    documents = store.documents
+    tenants = Tenants(documents, accounts=store.accounts, ledger=store.ledger, clock=clock)
+    clients = Clients(documents, tenants=tenants, clock=clock, entropy=entropy)
     return Tokens(
         documents,
         Owners(accounts, documents, clients, clock=clock),
@@ -201,7 +204,7 @@ async def test_a_token_is_a_jwt_of_rfc_9068_signed_with_ed25519(world: World) ->
         "sub": "id of alice",
         "client_id": "alice",
         "scope": "events:write events:read events:export events:delete ledger:read "
-        "users:manage admin",
+        "users:manage streams:manage tenants:manage admin",
         "iat": int(NOON.timestamp()),
         "exp": int((NOON + HOUR).timestamp()),
         "jti": "ab" * 16,
@@ -459,7 +462,7 @@ async def _unknown(world: World, number: int = 0) -> str:
     """A token of a node that never published its key, in a world of its own."""
     elsewhere = await open_sqlite(":memory:")
     key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"%d" % number).digest())
-    node = make_node(elsewhere.accounts, elsewhere.documents, _as_jwk(key), clock=world.clock)
+    node = make_node(elsewhere.accounts, elsewhere, _as_jwk(key), clock=world.clock)
     token = await node.issue(world.user)
     await elsewhere.close()
     return token.text

@@ -127,7 +127,7 @@ def test_an_empty_store_gets_an_admin_whose_password_is_shown_once(server: Serve
     )
     assert json.loads(answer.stdout)["scope"].split() == [
         "events:write", "events:read", "events:export", "events:delete", "ledger:read",
-        "users:manage", "admin",
+        "users:manage", "streams:manage", "tenants:manage", "admin",
     ]  # fmt: skip
     assert server.stop() == 0
     server.output.clear()

@@ -353,3 +353,39 @@ async def test_what_is_done_to_a_client_holds_on_every_node_within_a_second(
                     assert (
                         await node.http.post("/events", json=EVENT, headers=headers)
                     ).status_code == 201
+
+
+async def test_a_client_of_a_suspended_tenant_is_out_and_comes_back_with_it(
+    memory_api: Api,
+) -> None:
+    user = await memory_api.add("acme-admin", tenant="acme")
+    client, secret = await make(memory_api, user)
+    headers = await signed(memory_api, client, secret)
+    tenants = memory_api.services.tenants
+    await tenants.suspend("acme")
+    memory_api.time.advance(seconds=1)
+    refused = await memory_api.http.post("/token", data=ENTER, headers=basic(client, secret))
+    assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
+    assert (await memory_api.http.get("/me", headers=headers)).status_code == 401
+    await tenants.resume("acme")
+    memory_api.time.advance(seconds=1)
+    assert (await memory_api.http.get("/me", headers=headers)).status_code == 200
+    await enter(memory_api, client, secret)
+
+
+async def test_an_operator_manages_the_clients_of_any_tenant_and_nobody_else_does(
+    memory_api: Api,
+) -> None:
+    operator = await memory_api.add("operator")
+    manager = await memory_api.add("manager", Scope.USERS_MANAGE)
+    await memory_api.services.tenants.add("acme")
+    asked = {"name": "a", "scopes": []}
+    path = "/clients?tenant=acme"
+    assert (await memory_api.http.post(path, json=asked, headers=manager)).status_code == 404
+    made = await memory_api.http.post(path, json=asked, headers=operator)
+    assert made.json()["tenant"] == "acme"
+    place = made.headers["location"]
+    assert place == f"/clients/{made.json()['id']}?tenant=acme"
+    for headers, expected in ((operator, 200), (manager, 404)):
+        assert (await memory_api.http.get(place, headers=headers)).status_code == expected
+    assert (await memory_api.http.get("/clients", headers=operator)).json() == []

@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 from pyarrow import parquet
 from starlette.requests import ClientDisconnect
+from structlog.testing import capture_logs
 
 from auditlogservice.access import Scope
 from auditlogservice.errors import QueryTimeout, StoreUnreachable
@@ -368,6 +369,23 @@ async def test_what_fails_later_breaks_the_answer_off(
     assert all(message["more_body"] for message in messages[1:])
 
 
+async def test_an_export_ends_when_its_token_does(memory_api: Api) -> None:
+    user = await memory_api.add("alice")
+    await fill(memory_api, user, 8)
+
+    async def disable() -> None:
+        accounts = memory_api.services.accounts
+        await accounts.change(await accounts.user("alice"), disabled=True)
+        memory_api.time.advance(seconds=1)
+
+    Between.install(memory_api, disable)
+    with capture_logs():  # to print the traceback takes seconds
+        messages = await ask(memory_api, user, "ndjson")
+    assert messages[0]["status"] == 200
+    assert all(message["more_body"] for message in messages[1:])
+    assert sum(message["body"].count(b"\n") for message in messages[1:]) == 3
+
+
 async def ask(api: Api, user: dict[str, str], name: str, *, send: Send | None = None) -> list[Any]:
     """What the application sends, seen from the server below it."""
     messages: list[Any] = []
@@ -427,5 +445,8 @@ async def test_a_reader_that_takes_nothing_in_is_dropped(
         if message["type"] == "http.response.body":
             await asyncio.Event().wait()
 
+    async def still() -> None:
+        pass
+
     with pytest.raises(SlowReader):
-        await exports._Download(started, form, {}, ExitStack())._run(stuck)
+        await exports._Download(started, form, {}, ExitStack(), still)._run(stuck)

@@ -78,6 +78,17 @@ async def test_a_long_poll_without_news_ends_in_time(memory_api: Api) -> None:
     assert 0.9 < time.monotonic() - start < 10
 
 
+async def test_a_long_poll_gives_nothing_to_whose_token_has_ended_meanwhile(api: Api) -> None:
+    user, other = await api.add("alice"), await api.add("bob")
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(api.http.get("/events/feed?wait=20", headers=user))
+        await asyncio.sleep(0.3)
+        await api.services.accounts.remove(await api.services.accounts.user("alice"))
+        api.time.advance(seconds=1)
+        await api.record(other)
+    assert waiting.result().status_code == 401
+
+
 async def test_bad_places_are_refused(memory_api: Api) -> None:
     user = await memory_api.add("alice")
     for query in ("after=-2", "after=x", "wait=61", "limit=0", "q=name:", "after=1&after=2"):
@@ -96,6 +107,7 @@ class Listener:
         self.answered = asyncio.Event()
         self.gone = asyncio.Event()
         self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
         self.buffer = b""
 
     async def receive(self) -> dict[str, Any]:
@@ -105,6 +117,7 @@ class Listener:
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self.headers = message["headers"]
             self.answered.set()
         else:
             self.chunks.put_nowait(message.get("body", b""))

@@ -359,6 +359,19 @@ async def test_a_tenant_is_taken_from_the_claim(provider: Provider, tmp_path: Pa
         assert (await browser.get("/me")).json()["tenant"] == "acme"
 
 
+async def test_nobody_from_outside_comes_into_a_suspended_tenant(
+    outside: Api, provider: Provider
+) -> None:
+    provider.person("alice", "auditors")
+    browser = await come_back(outside, provider)
+    _, access = await tokens_of(outside, provider)
+    await outside.services.tenants.add("default")
+    await outside.services.tenants.suspend("default")
+    outside.time.advance(seconds=1)
+    assert (await browser.get("/me")).status_code == 401
+    assert await me(outside, access) == 401
+
+
 async def test_any_node_finishes_what_another_began(
     provider: Provider, settings: Settings, tmp_path: Path
 ) -> None:

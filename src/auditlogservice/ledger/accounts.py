@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from auditlogservice.access import (
@@ -12,13 +13,14 @@ from auditlogservice.access import (
     check_tenant_name,
     check_user_name,
 )
-from auditlogservice.errors import InvalidGrant, UserExists, UserNotFound
+from auditlogservice.errors import InvalidGrant, Unavailable, UserExists, UserNotFound
 from auditlogservice.ledger.passwords import check_password
 from auditlogservice.store.port import UserChange
 
 if TYPE_CHECKING:
     from auditlogservice.ledger.clock import Clock, Entropy
     from auditlogservice.ledger.passwords import Passwords
+    from auditlogservice.ledger.tenants import Tenants
     from auditlogservice.store.port import AccountStore
 
 FIRST_ADMIN = "admin"
@@ -26,9 +28,16 @@ FIRST_ADMIN = "admin"
 
 class Accounts:
     def __init__(
-        self, store: AccountStore, *, passwords: Passwords, clock: Clock, entropy: Entropy
+        self,
+        store: AccountStore,
+        *,
+        tenants: Tenants,
+        passwords: Passwords,
+        clock: Clock,
+        entropy: Entropy,
     ) -> None:
         self._store = store
+        self._tenants = tenants
         self._passwords = passwords
         self._clock = clock
         self._entropy = entropy
@@ -37,15 +46,20 @@ class Accounts:
         """Return the user; raise InvalidGrant, after the same time, whatever is wrong."""
         user = await self._store.user_named(name)
         hopeful = user is not None and not user.disabled
+        # Asked for those who are nobody too, so that nobody can tell it by the time.
+        barred = await self._tenants.is_suspended(user.tenant if user else DEFAULT_TENANT)
         known = await self._passwords.verify(password, user.password_hash if user else None)
-        if not known or not hopeful or user is None:
+        if not known or not hopeful or barred or user is None:
             raise InvalidGrant
         return user
 
     async def add(
         self, name: str, password: str, *, scopes: frozenset[Scope], tenant: str = DEFAULT_TENANT
     ) -> User:
-        """Keep a new user. Raises InvalidInput for a bad name or password, UserExists."""
+        """Keep a new user, and its tenant if it is the first one of it.
+
+        Raises InvalidInput for a bad name or password, UserExists.
+        """
         check_user_name(name)
         check_tenant_name(tenant)
         check_password(password)
@@ -59,6 +73,9 @@ class Accounts:
             created_at=self._clock(),
         )
         await self._store.add_user(user)
+        # The user is there, and shows its tenant; only since when may stay unknown.
+        with suppress(Unavailable):
+            await self._tenants.ensure(tenant)
         return user
 
     async def add_first_admin(self) -> tuple[str, str] | None:

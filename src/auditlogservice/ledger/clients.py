@@ -7,6 +7,7 @@ name, which is no user's name, and which it shares with no other client of its t
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from auditlogservice.ledger.clock import Clock, Entropy
+    from auditlogservice.ledger.tenants import Tenants
     from auditlogservice.store.port import DocumentStore
 
 MAX_SECRETS = 2  # the one in use, and its successor
@@ -109,8 +111,11 @@ def describe_secret(secret: ClientSecret) -> dict[str, Any]:
 
 
 class Clients:
-    def __init__(self, documents: DocumentStore, *, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self, documents: DocumentStore, *, tenants: Tenants, clock: Clock, entropy: Entropy
+    ) -> None:
         self._documents = documents
+        self._tenants = tenants
         self._clock = clock
         self._entropy = entropy
 
@@ -132,6 +137,9 @@ class Clients:
         if not await self._take_name(client):
             await self._documents.remove(_KIND, _OF_ALL, client.id)
             raise ClientExists
+        # The client is there, and shows its tenant; only since when may stay unknown.
+        with suppress(Unavailable):
+            await self._tenants.ensure(tenant)
         return client
 
     async def _take_name(self, client: Client) -> bool:
@@ -247,6 +255,7 @@ class Clients:
         """
         now = self._clock()
         client = await self.find(client_id)
+        barred = await self._tenants.is_suspended(client.tenant if client else DEFAULT_TENANT)
         kept = client.secrets if client else ()
         decoys = (_DECOY,) * (MAX_SECRETS - len(kept))
         right = [is_of(secret, each) for each in (*(each.digest for each in kept), *decoys)]
@@ -255,7 +264,7 @@ class Clients:
             for each, matches in zip(kept, right, strict=False)
             if matches and each.is_active(now)
         ]
-        if client is None or client.disabled or not good:
+        if client is None or client.disabled or barred or not good:
             raise InvalidClient
         await self._note_use(client, good[0], now)
         return client, good[0]

@@ -38,6 +38,7 @@ from auditlogservice.ledger.sessions import Sessions
 from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.ledger.sweeper import Sweeper
+from auditlogservice.ledger.tenants import Tenants
 from auditlogservice.ledger.tokenkeys import TokenKeys, retire
 from auditlogservice.ledger.tokens import Tokens
 from auditlogservice.ledger.undertaker import Undertaker
@@ -139,7 +140,11 @@ async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
     passwords = Passwords()
     try:
         yield Accounts(
-            store.accounts, passwords=passwords, clock=utc_now, entropy=secrets.token_bytes
+            store.accounts,
+            tenants=_tenants(store, utc_now),
+            passwords=passwords,
+            clock=utc_now,
+            entropy=secrets.token_bytes,
         )
     finally:
         passwords.close()
@@ -151,7 +156,17 @@ async def open_clients(settings: Settings) -> AsyncIterator[Clients]:
     """Clients without a server: what the command line needs."""
     store = await open_store(settings)
     try:
-        yield Clients(store.documents, clock=utc_now, entropy=secrets.token_bytes)
+        yield _clients(store, utc_now)
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def open_tenants(settings: Settings) -> AsyncIterator[Tenants]:
+    """Tenants without a server: what the command line needs."""
+    store = await open_store(settings)
+    try:
+        yield _tenants(store, utc_now)
     finally:
         await store.close()
 
@@ -164,6 +179,16 @@ async def retire_token_key(settings: Settings, key_id: str) -> None:
         await retire(store.accounts, store.documents, key_id, now=utc_now())
     finally:
         await store.close()
+
+
+def _clients(store: Store, clock: Clock) -> Clients:
+    return Clients(
+        store.documents, tenants=_tenants(store, clock), clock=clock, entropy=secrets.token_bytes
+    )
+
+
+def _tenants(store: Store, clock: Clock) -> Tenants:
+    return Tenants(store.documents, accounts=store.accounts, ledger=store.ledger, clock=clock)
 
 
 async def settle_ledger_keys(settings: Settings) -> None:
@@ -242,6 +267,7 @@ async def open_services(
             on_commit=follower.nudge,
         )
         governing = _governing(store, known, recorder, eraser, clock, metrics)
+        tenants = _tenants(store, clock)
         cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
         bearers = _bearers(settings, store, clock)
         outside = await stack.enter_async_context(
@@ -256,7 +282,11 @@ async def open_services(
         )
         services = Services(
             accounts=Accounts(
-                store.accounts, passwords=passwords, clock=clock, entropy=secrets.token_bytes
+                store.accounts,
+                tenants=tenants,
+                passwords=passwords,
+                clock=clock,
+                entropy=secrets.token_bytes,
             ),
             anchors=anchors,
             batches=BatchRoom(),
@@ -283,6 +313,7 @@ async def open_services(
             redaction=governing.redaction,
             retention=governing.retention,
             statistics=Statistics(store.events),
+            tenants=tenants,
             tokens=bearers.tokens,
         )
         # When the recorder has emptied its queue, what it wrote last is signed too.
@@ -310,14 +341,6 @@ async def open_services(
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """The rules that events are recorded under, as this process knows them."""
-
-    retention: KnownRules[RetentionRule]
-    redaction: KnownRules[RedactionRule]
-
-
-@dataclass(frozen=True, slots=True)
 class _Bearers:
     """Who may have tokens besides users, and who issues and checks them."""
 
@@ -328,7 +351,7 @@ class _Bearers:
 
 def _bearers(settings: Settings, store: Store, clock: Clock) -> _Bearers:
     documents, entropy = store.documents, secrets.token_bytes
-    clients = Clients(documents, clock=clock, entropy=entropy)
+    clients = _clients(store, clock)
     owners = Owners(store.accounts, documents, clients, clock=clock)
     own = TokenKeyFile(
         settings.data_dir, lifetime=timedelta(days=settings.token_key_days), clock=clock
@@ -345,6 +368,14 @@ def _bearers(settings: Settings, store: Store, clock: Clock) -> _Bearers:
     )
     api_tokens = ApiTokens(documents, owners, issuer=settings.issuer, clock=clock, entropy=entropy)
     return _Bearers(api_tokens, clients, tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The rules that events are recorded under, as this process knows them."""
+
+    retention: KnownRules[RetentionRule]
+    redaction: KnownRules[RedactionRule]
 
 
 @dataclass(frozen=True, slots=True)

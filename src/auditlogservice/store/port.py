@@ -248,13 +248,14 @@ class LedgerStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A small thing of a tenant's, as JSON: a hold, the retention rules, an erasure, an anchor.
+    """A small thing of a tenant's, as JSON: a hold, the retention rules, its own state, an anchor.
 
     `version` counts its changes, from 1.
     """
 
     kind: Literal[
-        "hold", "retention", "redaction", "erasure", "keys", "witnessed", "timestamp", "session",
+        "hold", "retention", "redaction", "erasure", "keys", "witnessed", "timestamp", "tenant",
+        "session",
         "client", "client-name", "credentials", "retired-key",
     ]  # fmt: skip
     tenant: str

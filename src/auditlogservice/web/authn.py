@@ -6,8 +6,7 @@ document shows the same.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import OAuth2PasswordBearer, SecurityScopes
@@ -16,9 +15,6 @@ from auditlogservice.access import Principal, Scope
 from auditlogservice.errors import NotAuthenticated, TwoAuthorizations
 from auditlogservice.web.cookies import session_of
 from auditlogservice.web.services import services
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 _scheme = OAuth2PasswordBearer(
     tokenUrl="token",
@@ -29,6 +25,8 @@ _scheme = OAuth2PasswordBearer(
         Scope.EVENTS_DELETE: "erase events",
         Scope.LEDGER_READ: "read checkpoints, tiles and proofs",
         Scope.USERS_MANAGE: "manage the users and clients of one's tenant",
+        Scope.STREAMS_MANAGE: "manage the streams that feed other systems",
+        Scope.TENANTS_MANAGE: "manage tenants, and with users:manage the users of any",
         Scope.ADMIN: "place legal holds and set how long events are kept",
     },
     # Ours tells a missing token from a bad one, and answers as problem+json.
@@ -41,23 +39,35 @@ async def _caller(
     needed: SecurityScopes,
     _documented: Annotated[str | None, Depends(_scheme)],
 ) -> Principal:
-    principal = await check_of(request)()
+    principal = await caller_of(request)
     for scope in needed.scopes:
         principal.require(Scope(scope))
     return principal
 
 
-def check_of(request: Request) -> Callable[[], Awaitable[Principal]]:
-    """Return what tells whom the request speaks for, as often as it is asked.
+async def caller_of(request: Request) -> Principal:
+    """Return whom the request speaks for, as of now.
 
     A token in the Authorization header counts before a session in a cookie. Raises
-    NotAuthenticated if there is neither, and CrossSiteRequest for the session of somebody whom a
-    page of another site made ask.
+    NotAuthenticated if there is neither, or for a suspended tenant, and CrossSiteRequest for a
+    session that a page of another site has made its browser use.
     """
     here = services(request)
     if "authorization" not in request.headers and (session := session_of(request)):
-        return partial(here.sessions.check, session)
-    return partial(here.callers.check, bearer(request))
+        principal = await here.sessions.check(session)
+    else:
+        principal = await here.callers.check(bearer(request))
+    if await here.tenants.is_suspended(principal.tenant):
+        raise NotAuthenticated(tried=True)
+    return principal
+
+
+async def require_still(request: Request, scope: Scope) -> None:
+    """Return if the caller may still do this; an answer that takes long asks again.
+
+    Raises NotAuthenticated or InsufficientScope.
+    """
+    (await caller_of(request)).require(scope)
 
 
 def bearer(request: Request) -> str:
@@ -83,4 +93,5 @@ Eraser = Annotated[Principal, Security(_caller, scopes=[Scope.EVENTS_DELETE])]
 LedgerReader = Annotated[Principal, Security(_caller, scopes=[Scope.LEDGER_READ])]
 Auditor = Annotated[Principal, Security(_caller, scopes=[Scope.LEDGER_READ, Scope.EVENTS_READ])]
 UserManager = Annotated[Principal, Security(_caller, scopes=[Scope.USERS_MANAGE])]
+Operator = Annotated[Principal, Security(_caller, scopes=[Scope.TENANTS_MANAGE])]
 Admin = Annotated[Principal, Security(_caller, scopes=[Scope.ADMIN])]

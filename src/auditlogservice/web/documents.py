@@ -279,6 +279,39 @@ _USER_CHANGE = {
     },
 }
 
+_TENANT: dict[str, Any] = {
+    "type": "object",
+    "title": "Tenant",
+    "required": ["name", "created_at", "suspended", "events", "users"],
+    "properties": {
+        "name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"},
+        "created_at": {
+            "type": ["string", "null"], "format": "date-time",
+            "description": "Null if the tenant is older than this was written down.",
+        },
+        "suspended": {"type": "boolean", "description": "Whether its users are kept out."},
+        "events": {
+            "type": "integer", "minimum": 0,
+            "description": "How many records its log has, those that were erased too.",
+        },
+        "users": {"type": "integer", "minimum": 0},
+    },
+}  # fmt: skip
+_NEW_TENANT = {
+    "type": "object",
+    "title": "NewTenant",
+    "additionalProperties": False,
+    "required": ["name"],
+    "properties": {"name": _TENANT["properties"]["name"]},
+}
+_TENANT_CHANGE = {
+    "type": "object",
+    "title": "TenantChange",
+    "additionalProperties": False,
+    "required": ["suspended"],
+    "properties": {"suspended": _TENANT["properties"]["suspended"]},
+}
+
 _BASE64 = {"type": "string", "contentEncoding": "base64"}
 _OPENINGS: dict[str, Any] = {
     "type": "object",
@@ -347,12 +380,15 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Facets": _FACETS,
     "Filter": _FILTER,
     "Histogram": _HISTOGRAM,
+    "NewTenant": _NEW_TENANT,
     "NewUser": _NEW_USER,
     "Openings": _OPENINGS,
     "Problem": _PROBLEM,
     "Proof": _PROOF,
     "Record": _RECORD,
     "SignInForm": _SIGN_IN_FORM,
+    "Tenant": _TENANT,
+    "TenantChange": _TENANT_CHANGE,
     "Timestamp": _TIMESTAMP,
     "Token": _TOKEN,
     "User": _USER,

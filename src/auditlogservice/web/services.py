@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.signer import Signer
     from auditlogservice.ledger.signin import SignIn
     from auditlogservice.ledger.statistics import Statistics
+    from auditlogservice.ledger.tenants import Tenants
     from auditlogservice.ledger.tokens import Tokens
     from auditlogservice.redaction import RedactionRule
     from auditlogservice.web.bodies import BatchRoom
@@ -75,6 +76,7 @@ class Services:
     redaction: RuleBooks[RedactionRule]
     retention: RuleBooks[RetentionRule]
     statistics: Statistics
+    tenants: Tenants
     tokens: Tokens
 
 

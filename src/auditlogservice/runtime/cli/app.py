@@ -57,6 +57,11 @@ def _clients(group: typer.Typer) -> None:
     group.add_typer(module.clients_app, name="clients")
 
 
+def _tenants(group: typer.Typer) -> None:
+    module = importlib.import_module("auditlogservice.runtime.cli.tenants")
+    group.add_typer(module.tenants_app, name="tenants")
+
+
 def _ledger(group: typer.Typer) -> None:
     module = importlib.import_module("auditlogservice.runtime.cli.ledger")
     group.add_typer(module.ledger_app, name="ledger")
@@ -68,8 +73,13 @@ def _fsck(group: typer.Typer) -> None:
 
 
 _SERVER_COMMANDS = {
-    "serve": _serve, "users": _users, "clients": _clients, "ledger": _ledger, "fsck": _fsck,
-}  # fmt: skip
+    "serve": _serve,
+    "users": _users,
+    "clients": _clients,
+    "tenants": _tenants,
+    "ledger": _ledger,
+    "fsck": _fsck,
+}
 
 
 def _imported(name: str) -> Any:

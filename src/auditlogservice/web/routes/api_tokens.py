@@ -19,7 +19,7 @@ from auditlogservice.web.bodies import read_small
 from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.moments import Moment
 from auditlogservice.web.questions import refuse_parameters
-from auditlogservice.web.reach import grantable, require_all
+from auditlogservice.web.reach import TENANT, grantable, require_all, tenant_of
 from auditlogservice.web.routes.clients import within_reach
 from auditlogservice.web.services import services
 
@@ -77,7 +77,7 @@ async def add_own(request: Request, caller: Anyone) -> Response:
     refuse_parameters(request)
     asked = await read_small(request, NewApiToken)
     scopes = caller.scopes if asked.scopes is None else grantable(caller, asked.scopes)
-    return await _added(request, _own_kind(caller), caller.user_id, asked, scopes, "/me/tokens")
+    return await _added(request, _own_kind(caller), caller.user_id, asked, scopes)
 
 
 @router.delete(
@@ -100,11 +100,12 @@ async def remove_own(request: Request, token_id: str, caller: Anyone) -> Respons
     "/clients/{client_id}/tokens",
     summary="List the API tokens of a client",
     responses={200: answers("The tokens", _LIST), **problems(400, 401, 403, 404, 422, 503)},
+    openapi_extra={"parameters": [TENANT]},
 )
 async def list_of_client(request: Request, client_id: str, caller: UserManager) -> Response:
     """Those that are good, the oldest first."""
-    refuse_parameters(request)
-    client = await services(request).clients.get(client_id, tenant=caller.tenant)
+    tenant = await tenant_of(request, caller)
+    client = await services(request).clients.get(client_id, tenant=tenant)
     return await _listed(request, "client", client.id)
 
 
@@ -116,18 +117,16 @@ async def list_of_client(request: Request, client_id: str, caller: UserManager) 
         201: answers("The token, shown this once", refer("NewApiTokenShown")),
         **problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 503),
     },
-    openapi_extra=body(json=refer("NewApiToken")),
+    openapi_extra={"parameters": [TENANT], **body(json=refer("NewApiToken"))},
 )
 async def add_to_client(request: Request, client_id: str, caller: UserManager) -> Response:
     """For what can keep a token, and cannot get a new one by itself."""
-    refuse_parameters(request)
-    asked = await read_small(request, NewApiToken)
     client = await within_reach(request, client_id, caller)
+    asked = await read_small(request, NewApiToken)
     scopes = client.scopes
     if asked.scopes is not None:
         scopes = parse_scopes(asked.scopes, pointer="/scopes")
-    place = f"/clients/{client.id}/tokens"
-    return await _added(request, "client", client.id, asked, scopes, place)
+    return await _added(request, "client", client.id, asked, scopes)
 
 
 @router.delete(
@@ -135,11 +134,11 @@ async def add_to_client(request: Request, client_id: str, caller: UserManager) -
     summary="End an API token of a client",
     status_code=204,
     responses=problems(400, 401, 403, 404, 422, 503),
+    openapi_extra={"parameters": [TENANT]},
 )
 async def remove_of_client(
     request: Request, client_id: str, token_id: str, caller: UserManager
 ) -> Response:
-    refuse_parameters(request)
     client = await within_reach(request, client_id, caller)
     token = await services(request).api_tokens.get(client.id, token_id)
     await services(request).api_tokens.remove("client", client.id, token.id)
@@ -164,7 +163,6 @@ async def _added(
     owner_id: str,
     asked: NewApiToken,
     scopes: frozenset[Scope],
-    place: str,
 ) -> Response:
     here = services(request)
     token, text = await here.api_tokens.issue(
@@ -175,4 +173,4 @@ async def _added(
         expires_at=asked.ends(now=here.clock()),
     )
     told = {**describe_api_token(token), "token": text}
-    return json_answer(told, 201, {"Location": f"{place}/{token.id}"})
+    return json_answer(told, 201)

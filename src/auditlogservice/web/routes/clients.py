@@ -1,4 +1,4 @@
-"""Clients of one's own tenant: programs that may come in, and their secrets."""
+"""Clients of one's own tenant, or for an operator of any: programs, and their secrets."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from auditlogservice.web.authn import UserManager
 from auditlogservice.web.bodies import read_small
 from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.moments import Moment
-from auditlogservice.web.questions import refuse_parameters
-from auditlogservice.web.reach import grantable, require_all
+from auditlogservice.web.reach import TENANT, grantable, require_all, tenant_of, with_tenant
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ router = APIRouter(tags=["clients"])
 
 
 class NewClient(BaseModel):
-    """A client to be made, in the tenant of whoever makes it."""
+    """A client to be made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -58,13 +57,14 @@ class NewClientSecret(BaseModel):
     summary="List clients",
     responses={
         200: answers("The clients of the tenant", {"type": "array", "items": refer("Client")}),
-        **problems(400, 401, 403, 422, 503),
+        **problems(400, 401, 403, 404, 422, 503),
     },
+    openapi_extra={"parameters": [TENANT]},
 )
 async def list_clients(request: Request, caller: UserManager) -> Response:
     """In order of name."""
-    refuse_parameters(request)
-    found = await services(request).clients.all(caller.tenant)
+    tenant = await tenant_of(request, caller)
+    found = await services(request).clients.all(tenant)
     return json_answer([describe_client(client) for client in found])
 
 
@@ -74,17 +74,18 @@ async def list_clients(request: Request, caller: UserManager) -> Response:
     status_code=201,
     responses={
         201: answers("The client, without a secret yet", refer("Client")),
-        **problems(400, 401, 403, 408, 409, 413, 415, 422, 503),
+        **problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 503),
     },
-    openapi_extra=body(json=refer("NewClient")),
+    openapi_extra={"parameters": [TENANT], **body(json=refer("NewClient"))},
 )
 async def add_client(request: Request, caller: UserManager) -> Response:
     """Nobody can give a scope that is not their own."""
-    refuse_parameters(request)
+    tenant = await tenant_of(request, caller)
     asked = await read_small(request, NewClient)
     scopes = grantable(caller, asked.scopes)
-    client = await services(request).clients.add(asked.name, scopes=scopes, tenant=caller.tenant)
-    return json_answer(describe_client(client), 201, {"Location": f"/clients/{client.id}"})
+    client = await services(request).clients.add(asked.name, scopes=scopes, tenant=tenant)
+    address = with_tenant(f"/clients/{client.id}", tenant, caller)
+    return json_answer(describe_client(client), 201, {"Location": address})
 
 
 @router.get(
@@ -94,10 +95,11 @@ async def add_client(request: Request, caller: UserManager) -> Response:
         200: answers("The client", refer("Client")),
         **problems(400, 401, 403, 404, 422, 503),
     },
+    openapi_extra={"parameters": [TENANT]},
 )
 async def read_client(request: Request, client_id: str, caller: UserManager) -> Response:
-    refuse_parameters(request)
-    client = await services(request).clients.get(client_id, tenant=caller.tenant)
+    tenant = await tenant_of(request, caller)
+    client = await services(request).clients.get(client_id, tenant=tenant)
     return json_answer(describe_client(client))
 
 
@@ -108,13 +110,12 @@ async def read_client(request: Request, client_id: str, caller: UserManager) -> 
         200: answers("The client as it is now", refer("Client")),
         **problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 503),
     },
-    openapi_extra=body(json=refer("ClientChange")),
+    openapi_extra={"parameters": [TENANT], **body(json=refer("ClientChange"))},
 )
 async def change_client(request: Request, client_id: str, caller: UserManager) -> Response:
     """Change scopes, or whether the client may come in; at once, on every node."""
-    refuse_parameters(request)
-    asked = await read_small(request, ClientChange)
     client = await within_reach(request, client_id, caller)
+    asked = await read_small(request, ClientChange)
     scopes = None if asked.scopes is None else grantable(caller, asked.scopes)
     if client.id == caller.user_id and (asked.disabled or scopes is not None):
         raise Conflict("nobody can disable themselves or change their own scopes")
@@ -127,10 +128,10 @@ async def change_client(request: Request, client_id: str, caller: UserManager) -
     summary="Remove a client",
     status_code=204,
     responses=problems(400, 401, 403, 404, 409, 422, 503),
+    openapi_extra={"parameters": [TENANT]},
 )
 async def remove_client(request: Request, client_id: str, caller: UserManager) -> Response:
     """Remove a client, with its secrets and tokens; its events stay."""
-    refuse_parameters(request)
     client = await within_reach(request, client_id, caller)
     if client.id == caller.user_id:
         raise Conflict("nobody can remove themselves")
@@ -146,13 +147,12 @@ async def remove_client(request: Request, client_id: str, caller: UserManager) -
         201: answers("The secret, shown this once", refer("NewClientSecretShown")),
         **problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 503),
     },
-    openapi_extra=body(json=refer("NewClientSecret")),
+    openapi_extra={"parameters": [TENANT], **body(json=refer("NewClientSecret"))},
 )
 async def add_secret(request: Request, client_id: str, caller: UserManager) -> Response:
     """Two may be active at once, so that one can follow the other without a pause."""
-    refuse_parameters(request)
-    asked = await read_small(request, NewClientSecret)
     client = await within_reach(request, client_id, caller)
+    asked = await read_small(request, NewClientSecret)
     secret, text = await services(request).clients.add_secret(
         client, label=asked.label, expires_at=asked.expires_at
     )
@@ -164,22 +164,24 @@ async def add_secret(request: Request, client_id: str, caller: UserManager) -> R
     summary="Remove a secret of a client",
     status_code=204,
     responses=problems(400, 401, 403, 404, 422, 503),
+    openapi_extra={"parameters": [TENANT]},
 )
 async def remove_secret(
     request: Request, client_id: str, secret_id: str, caller: UserManager
 ) -> Response:
     """Signed tokens that were got with it end too; at once, on every node."""
-    refuse_parameters(request)
     client = await within_reach(request, client_id, caller)
     await services(request).clients.remove_secret(client, secret_id)
     return Response(status_code=204)
 
 
 async def within_reach(request: Request, client_id: str, caller: Principal) -> Client:
-    """Return the client, if it is of the caller's tenant and has no scope that the caller lacks.
+    """Return the client, if it is of the tenant that is meant and has no scope the caller lacks.
 
-    Whoever can give a client a secret can come in as that client.
+    Whoever can give a client a secret can come in as that client. The call has no parameter but
+    `tenant`.
     """
-    client = await services(request).clients.get(client_id, tenant=caller.tenant)
+    tenant = await tenant_of(request, caller)
+    client = await services(request).clients.get(client_id, tenant=tenant)
     require_all(caller, client.scopes)
     return client

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from auditlogservice import access
 from auditlogservice.events import Sequence
 from auditlogservice.ledger.formats.known import FORMATS
 from auditlogservice.ledger.walk import LAST, START
-from auditlogservice.web.authn import Exporter
+from auditlogservice.web.authn import Exporter, require_still
 from auditlogservice.web.documents import parameter, problems
 from auditlogservice.web.patience import send_chunk, while_connected
 from auditlogservice.web.questions import Parameters, take_filter
@@ -24,6 +26,8 @@ from auditlogservice.web.routes.lists import FILTERS
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from starlette.types import Receive, Scope, Send
 
     from auditlogservice.ledger.exporter import Export
@@ -96,20 +100,27 @@ async def export_events(request: Request, caller: Exporter) -> Response:
         "Content-Disposition": f'attachment; filename="{file}"',
         "Content-Type": form.media_type,
     }
-    return _Download(export, encoder, headers, place)
+    still = partial(require_still, request, access.Scope.EVENTS_EXPORT)
+    return _Download(export, encoder, headers, place, still)
 
 
 class _Download(Response):
     """The answer to an export: read on only as fast as the reader takes it in."""
 
     def __init__(
-        self, export: Export, encoder: Encoder, headers: dict[str, str], place: ExitStack
+        self,
+        export: Export,
+        encoder: Encoder,
+        headers: dict[str, str],
+        place: ExitStack,
+        still: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__(headers=headers)
         del self.headers["content-length"]
         self._export = export
         self._encoder = encoder
         self._place = place
+        self._still = still
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._place:
@@ -120,6 +131,7 @@ class _Download(Response):
         await send(start)
         await send_chunk(send, self._encoder.start(), seconds=MAX_STALL)
         async for page in self._export.pages:
+            await self._still()
             # Encoding takes time that others would have to wait for.
             chunk = await asyncio.to_thread(self._encoder.add, page)
             del page  # before the chunk waits for its reader, and the next page is read

@@ -13,7 +13,7 @@ from auditlogservice.errors import AuditLogError
 from auditlogservice.events import Sequence
 from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.ledger.walk import LAST, START
-from auditlogservice.web.authn import Reader, check_of
+from auditlogservice.web.authn import Reader, require_still
 from auditlogservice.web.documents import JSON, answers, parameter, problems, refer
 from auditlogservice.web.patience import first_of, send_chunk, while_connected
 from auditlogservice.web.problems import problem_of
@@ -22,15 +22,12 @@ from auditlogservice.web.routes.lists import FILTERS
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from starlette.types import Receive, Send
     from starlette.types import Scope as AsgiScope
 
     from auditlogservice.access import Principal
     from auditlogservice.events import Record
     from auditlogservice.filters import Filter
-    from auditlogservice.web.services import Services
 
 router = APIRouter(tags=["following"])
 
@@ -90,6 +87,7 @@ async def read_feed(request: Request, caller: Reader) -> Response:
         caller.tenant, where, after=Sequence(after), limit=limit, wait=wait
     )
     news = await while_connected(request, work)
+    await require_still(request, Scope.EVENTS_READ)
     headers = {"Link": next_link("/events/feed", parameters, after=str(news.last))}
     listed = b",".join(record.answer() for record in news.records)
     return Response(b"[%b]" % listed, 200, headers, JSON)
@@ -137,7 +135,7 @@ async def stream(request: Request, caller: Reader) -> Response:
     parameters.done()
     if after is None:
         after = await here.follower.end(caller.tenant)
-    return _EventStream(here, caller, check_of(request), where, after)
+    return _EventStream(request, caller, where, after)
 
 
 class _EventStream(Response):
@@ -146,18 +144,13 @@ class _EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self,
-        here: Services,
-        caller: Principal,
-        check: Callable[[], Awaitable[Principal]],
-        where: Filter,
-        after: Sequence,
+        self, request: Request, caller: Principal, where: Filter, after: Sequence
     ) -> None:
         super().__init__()
         del self.headers["content-length"]
-        self._here = here
+        self._request = request
+        self._here = services(request)
         self._caller = caller
-        self._check = check
         self._where = where
         self._after = after
 
@@ -204,8 +197,7 @@ class _EventStream(Response):
     async def _end(self) -> None:
         """Return when the service stops; raise when the token is not good any more."""
         while not await self._here.follower.closes_within(LOOK_AGAIN):
-            caller = await self._check()
-            caller.require(Scope.EVENTS_READ)
+            await require_still(self._request, Scope.EVENTS_READ)
 
 
 def _message(record: Record) -> bytes:

@@ -24,6 +24,7 @@ from auditlogservice.errors import (
 from auditlogservice.ledger.sessions import Session
 from auditlogservice.ledger.signin import TIME, SignIn
 from auditlogservice.web import cookies
+from auditlogservice.web.authn import caller_of
 from auditlogservice.web.documents import body, media, problems, refer
 from auditlogservice.web.forms import read_form
 from auditlogservice.web.html import page
@@ -156,8 +157,7 @@ def _at_provider(request: Request) -> SignIn:
 
 async def _signed_in(request: Request) -> Principal | None:
     try:
-        text = cookies.session_of(request)
-        return await services(request).sessions.check(text) if text else None
+        return await caller_of(request)
     except AccessRefused:
         return None
 

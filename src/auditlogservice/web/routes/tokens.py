@@ -18,7 +18,7 @@ from auditlogservice.errors import (
     UnsupportedGrantType,
 )
 from auditlogservice.web.answers import json_answer
-from auditlogservice.web.authn import bearer
+from auditlogservice.web.authn import caller_of
 from auditlogservice.web.client_authn import client_of
 from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.forms import read_form
@@ -150,13 +150,14 @@ async def introspect_token(request: Request) -> Response:
     if known is not None:
         owner, may_see = known[0].id, None
     else:
-        caller = await here.callers.check(bearer(request))
+        caller = await caller_of(request)
         owner = caller.user_id
         may_see = caller.tenant if Scope.USERS_MANAGE in caller.scopes else None
     try:
         found = await here.callers.inspect(_token(form))
     except NotAuthenticated:
         return json_answer({"active": False}, headers=_UNCACHED)
+    # Whoever asks is of a tenant that is not suspended, and so is what it may see.
     if found.principal.user_id != owner and found.principal.tenant != may_see:
         return json_answer({"active": False}, headers=_UNCACHED)
     return json_answer(_described(found), headers=_UNCACHED)

@@ -1,4 +1,4 @@
-"""Users of one's own tenant, and who one is oneself."""
+"""Users of one's own tenant, or for an operator of any, and who one is oneself."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from auditlogservice.web.authn import Anyone, UserManager
 from auditlogservice.web.bodies import read_small
 from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.questions import refuse_parameters
-from auditlogservice.web.reach import grantable, require_all
+from auditlogservice.web.reach import TENANT, grantable, require_all, tenant_of, with_tenant
 from auditlogservice.web.services import services
 
 router = APIRouter(tags=["users"])
 
 
 class NewUser(BaseModel):
-    """A user to be made, in the tenant of whoever makes it."""
+    """A user to be made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -63,12 +63,13 @@ async def read_me(request: Request, caller: Anyone) -> Response:
     summary="List users",
     responses={
         200: answers("The users of the tenant", {"type": "array", "items": refer("User")}),
-        **problems(400, 401, 403, 422, 503),
+        **problems(400, 401, 403, 404, 422, 503),
     },
+    openapi_extra={"parameters": [TENANT]},
 )
 async def list_users(request: Request, caller: UserManager) -> Response:
-    refuse_parameters(request)
-    users = await services(request).accounts.users(caller.tenant)
+    tenant = await tenant_of(request, caller)
+    users = await services(request).accounts.users(tenant)
     return json_answer([describe_user(user) for user in users])
 
 
@@ -78,29 +79,31 @@ async def list_users(request: Request, caller: UserManager) -> Response:
     status_code=201,
     responses={
         201: answers("The user", refer("User")),
-        **problems(400, 401, 403, 408, 409, 413, 415, 422, 503),
+        **problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 503),
     },
-    openapi_extra=body(json=refer("NewUser")),
+    openapi_extra={"parameters": [TENANT], **body(json=refer("NewUser"))},
 )
 async def add_user(request: Request, caller: UserManager) -> Response:
     """Nobody can give a scope that is not their own."""
-    refuse_parameters(request)
+    tenant = await tenant_of(request, caller)
     asked = await read_small(request, NewUser)
     scopes = grantable(caller, asked.scopes)
     user = await services(request).accounts.add(
-        asked.name, asked.password, scopes=scopes, tenant=caller.tenant
+        asked.name, asked.password, scopes=scopes, tenant=tenant
     )
-    return json_answer(describe_user(user), 201, {"Location": f"/users/{user.name}"})
+    address = with_tenant(f"/users/{user.name}", tenant, caller)
+    return json_answer(describe_user(user), 201, {"Location": address})
 
 
 @router.get(
     "/users/{name}",
     summary="Read a user",
     responses={200: answers("The user", refer("User")), **problems(400, 401, 403, 404, 422, 503)},
+    openapi_extra={"parameters": [TENANT]},
 )
 async def read_user(request: Request, name: str, caller: UserManager) -> Response:
-    refuse_parameters(request)
-    user = await services(request).accounts.user(name, tenant=caller.tenant)
+    tenant = await tenant_of(request, caller)
+    user = await services(request).accounts.user(name, tenant=tenant)
     return json_answer(describe_user(user))
 
 
@@ -111,17 +114,17 @@ async def read_user(request: Request, name: str, caller: UserManager) -> Respons
         200: answers("The user as it is now", refer("User")),
         **problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 503),
     },
-    openapi_extra=body(json=refer("UserChange")),
+    openapi_extra={"parameters": [TENANT], **body(json=refer("UserChange"))},
 )
 async def change_user(request: Request, name: str, caller: UserManager) -> Response:
     """Change password, scopes, or whether the user may come in; at once, on every node.
 
     Who has a scope that the caller lacks is out of reach.
     """
-    refuse_parameters(request)
+    tenant = await tenant_of(request, caller)
     asked = await read_small(request, UserChange)
     accounts = services(request).accounts
-    user = await accounts.user(name, tenant=caller.tenant)
+    user = await accounts.user(name, tenant=tenant)
     require_all(caller, user.scopes)
     scopes = None if asked.scopes is None else grantable(caller, asked.scopes)
     if user.id == caller.user_id and (asked.disabled or scopes is not None):
@@ -137,12 +140,13 @@ async def change_user(request: Request, name: str, caller: UserManager) -> Respo
     summary="Remove a user",
     status_code=204,
     responses=problems(400, 401, 403, 404, 409, 422, 503),
+    openapi_extra={"parameters": [TENANT]},
 )
 async def remove_user(request: Request, name: str, caller: UserManager) -> Response:
     """Remove a user, who has no scope that the caller lacks; its events stay."""
-    refuse_parameters(request)
+    tenant = await tenant_of(request, caller)
     accounts = services(request).accounts
-    user = await accounts.user(name, tenant=caller.tenant)
+    user = await accounts.user(name, tenant=tenant)
     require_all(caller, user.scopes)
     if user.id == caller.user_id:
         raise Conflict("nobody can remove themselves")

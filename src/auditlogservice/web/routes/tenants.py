@@ -1,0 +1,126 @@
+"""Tenants, for the operator: which there are, made, suspended, resumed and removed.
+
+None of this shows, or changes, what a tenant has on record.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+from auditlogservice.access import describe_tenant
+from auditlogservice.errors import Conflict
+from auditlogservice.web.answers import json_answer
+from auditlogservice.web.authn import Operator
+from auditlogservice.web.choosing import read_governing
+from auditlogservice.web.documents import answers, body, problems, refer
+from auditlogservice.web.questions import refuse_parameters
+from auditlogservice.web.services import services
+
+if TYPE_CHECKING:
+    from auditlogservice.access import Principal
+
+router = APIRouter(tags=["tenants"])
+
+
+class NewTenant(BaseModel):
+    """A tenant to be made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str
+
+
+class TenantChange(BaseModel):
+    """What is to be different."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    suspended: bool
+
+
+@router.get(
+    "/tenants",
+    summary="List tenants",
+    responses={
+        200: answers("All tenants", {"type": "array", "items": refer("Tenant")}),
+        **problems(400, 401, 403, 422, 503),
+    },
+)
+async def list_tenants(request: Request, _caller: Operator) -> Response:
+    """In order of name; those too of which only users, or only a log, are there."""
+    refuse_parameters(request)
+    return json_answer(list(map(describe_tenant, await services(request).tenants.all())))
+
+
+@router.post(
+    "/tenants",
+    summary="Add a tenant",
+    status_code=201,
+    responses={
+        201: answers("The tenant", refer("Tenant")),
+        **problems(400, 401, 403, 408, 409, 413, 415, 422, 503),
+    },
+    openapi_extra=body(json=refer("NewTenant")),
+)
+async def add_tenant(request: Request, _caller: Operator) -> Response:
+    """Its first user is made with `POST /users?tenant=…`."""
+    asked = await read_governing(request, NewTenant)
+    made = await services(request).tenants.add(asked.name)
+    return json_answer(describe_tenant(made), 201, {"Location": f"/tenants/{made.name}"})
+
+
+@router.get(
+    "/tenants/{tenant}",
+    summary="Read a tenant",
+    responses={
+        200: answers("The tenant", refer("Tenant")),
+        **problems(400, 401, 403, 404, 422, 503),
+    },
+)
+async def read_tenant(request: Request, tenant: str, _caller: Operator) -> Response:
+    refuse_parameters(request)
+    return json_answer(describe_tenant(await services(request).tenants.get(tenant)))
+
+
+@router.patch(
+    "/tenants/{tenant}",
+    summary="Suspend or resume a tenant",
+    responses={
+        200: answers("The tenant as it is now", refer("Tenant")),
+        **problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 503),
+    },
+    openapi_extra=body(json=refer("TenantChange")),
+)
+async def change_tenant(request: Request, tenant: str, caller: Operator) -> Response:
+    """While it is suspended, nobody signs in to it and no token of it works, on any node.
+
+    Its log stays, and stays signed. Resumed, it works as before.
+    """
+    asked = await read_governing(request, TenantChange)
+    tenants = services(request).tenants
+    if asked.suspended:
+        _refuse_own(caller, tenant)
+        return json_answer(describe_tenant(await tenants.suspend(tenant)))
+    return json_answer(describe_tenant(await tenants.resume(tenant)))
+
+
+@router.delete(
+    "/tenants/{tenant}",
+    summary="Remove a tenant",
+    status_code=204,
+    responses=problems(400, 401, 403, 404, 409, 422, 503),
+)
+async def remove_tenant(request: Request, tenant: str, _caller: Operator) -> Response:
+    """Only one without a user and without a record, erased ones included."""
+    refuse_parameters(request)
+    await services(request).tenants.remove(tenant)
+    return Response(status_code=204)
+
+
+def _refuse_own(caller: Principal, tenant: str) -> None:
+    if tenant == caller.tenant:
+        raise Conflict("nobody can suspend their own tenant")
