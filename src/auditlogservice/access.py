@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
@@ -49,7 +49,7 @@ class User:
     name: str
     tenant: str
     scopes: frozenset[Scope]
-    password_hash: str
+    password_hash: str = field(repr=False)
     disabled: bool
     created_at: datetime
     generation: int = 0

@@ -218,6 +218,15 @@ class Record:
         value["sequence"] = self.sequence
         return value
 
+    def checked_fields(self) -> dict[str, Json]:
+        """Return `fields`, having seen that `answer` is JSON, as far as a look tells.
+
+        Raises ValueError or TypeError if it is not: such a payload was never put in.
+        """
+        if not self.payload.endswith(b'"}'):  # the name of who recorded it, and nothing behind
+            raise ValueError("a payload does not end as one")
+        return self.fields()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:

@@ -55,6 +55,8 @@ def test_the_default_database_lies_in_the_data_folder(tmp_path: Path) -> None:
         ("STORE_TIMEOUT", "0s"), ("TOKEN_TTL", "soon"), ("MIN_FREE_BYTES", "-1"),
         ("CHECKPOINT_EVERY", "99ms"), ("TOKEN_KEY_DAYS", "0"), ("ISSUER", "log.example"),
         ("ISSUER", "https://log.example/"), ("ISSUER", "https://log.example/?a=b"),
+        ("ALLOWED_HOSTS", "https://a"),
+        ("TRUSTED_PROXIES", "proxy"), ("FORWARDED_HEADER", "x-real-ip"),
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_be_is_named(

@@ -233,3 +233,12 @@ async def test_a_token_works_where_its_use_cannot_be_written_down(
 
     monkeypatch.setattr("auditlogservice.ledger.apitokens.change_credentials", fail)
     assert await status(memory_api, bearing(token)) == 200
+
+
+async def test_nothing_of_a_removed_user_is_kept_about_its_tokens(api: Api) -> None:
+    admin, user = await api.add("admin"), await api.add("alice")
+    await get(api, user)
+    documents = api.services.api_tokens._documents
+    assert len(await documents.all("credentials")) == 1
+    assert (await api.http.delete("/users/alice", headers=admin)).status_code == 204
+    assert await documents.all("credentials") == []

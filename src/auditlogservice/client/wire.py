@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     Send: TypeAlias = Callable[[httpx2.Request], httpx2.Response]
 
 _UNAUTHORISED, _TOO_LARGE, _FIRST_REFUSAL = 401, 413, 400
+DAMAGED = "store-broken"  # the code of what no repetition changes: somebody has to look at it
 # No answer came, so that the call's fate is open; with a key it can be made again.
 _LOST = (httpx2.NetworkError, httpx2.TimeoutException, httpx2.RemoteProtocolError)
 _TOKEN = re.compile(r"[!-~]+")
@@ -198,7 +199,7 @@ class Wire:
             return ServerUnreachable(self.url, _reason(error)), None
         except httpx2.HTTPError as error:
             return UnexpectedAnswer(self.url, _reason(error)), None
-        if answer.status_code in WORTH_REPEATING:
+        if answer.status_code in WORTH_REPEATING and _problem(answer).code != DAMAGED:
             return TooBusy(_problem(answer)), retry_after(answer.headers)
         if not answer.is_success:
             raise self._refusal(answer)

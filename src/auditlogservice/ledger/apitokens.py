@@ -25,6 +25,7 @@ from auditlogservice.ledger.credentials import (
     Credentials,
     change_credentials,
     find_credentials,
+    forget_credentials,
 )
 from auditlogservice.ledger.inspected import Inspected
 from auditlogservice.ledger.labels import (
@@ -155,6 +156,10 @@ class ApiTokens:
             self._documents, owner_id, lambda credentials: credentials.without(token_id)
         )
         self._owners.forget(kind, owner_id)
+
+    async def forget(self, owner_id: str) -> None:
+        """Remove what is kept of the tokens of an owner who is gone."""
+        await forget_credentials(self._documents, owner_id)
 
     # ---- what a text is worth ----------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
@@ -59,7 +59,7 @@ class ClientSecret:
 
     id: str
     label: str
-    digest: str
+    digest: str = field(repr=False)
     created_at: datetime
     expires_at: datetime | None = None
     last_used_at: datetime | None = None

@@ -7,6 +7,7 @@ nodes, and one read tells all that a check needs to know.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -16,6 +17,7 @@ import orjson
 from auditlogservice.access import Scope, format_scopes
 from auditlogservice.canonical import dump
 from auditlogservice.damage import reading_back
+from auditlogservice.errors import Unavailable
 from auditlogservice.store.port import Document
 from auditlogservice.times import format_utc, from_micros, parse_rfc3339
 
@@ -39,7 +41,7 @@ class ApiToken:
     id: str
     label: str
     prefix: str
-    digest: str
+    digest: str = field(repr=False)
     scopes: frozenset[Scope]
     created_at: datetime
     expires_at: datetime
@@ -113,8 +115,12 @@ async def change_credentials(
 
 
 async def forget_credentials(documents: DocumentStore, owner_id: str) -> None:
-    """Remove all that a removed owner has left."""
-    await documents.remove(_KIND, _OF_ALL, owner_id)
+    """Remove all that a removed owner has left; without an owner it is good for nothing.
+
+    So it is no failure of the removal if that cannot be done now.
+    """
+    with suppress(Unavailable):
+        await documents.remove(_KIND, _OF_ALL, owner_id)
 
 
 def _write(credentials: Credentials) -> bytes:

@@ -12,6 +12,8 @@ V = TypeVar("V")
 class Recent(OrderedDict[K, V]):
     """A map that forgets what was put in first."""
 
+    __repr__ = object.__repr__  # keys may be tokens, which no message may show
+
     def __init__(self, capacity: int) -> None:
         super().__init__()
         self._capacity = capacity

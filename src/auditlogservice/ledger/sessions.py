@@ -12,7 +12,7 @@ import asyncio
 import base64
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -44,7 +44,7 @@ _TEXT = re.compile(r"([a-z0-9][a-z0-9-]{0,62})\.([A-Za-z0-9_-]{43})")
 class Session:
     """One that was just opened. `text` is a secret, for the cookie; `ends_in` is in seconds."""
 
-    text: str
+    text: str = field(repr=False)
     ends_in: int
 
 

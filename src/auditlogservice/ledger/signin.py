@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from hashlib import sha256
 from hmac import compare_digest
@@ -79,7 +79,7 @@ class Begun:
     """Where to send the browser, and what it has to bring back."""
 
     address: str
-    sealed: str
+    sealed: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,9 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _UnderWay:
-    state: str
-    nonce: str
-    verifier: str
+    state: str = field(repr=False)
+    nonce: str = field(repr=False)
+    verifier: str = field(repr=False)
     return_to: str
     ends: int  # seconds since 1970
 

@@ -11,7 +11,7 @@ node within a second.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ _CACHED = 10_000
 class IssuedToken:
     """A token on its way to its owner."""
 
-    text: str
+    text: str = field(repr=False)
     expires_in: int  # seconds
     scopes: frozenset[Scope]
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _OF_TOKENS = "token-key.pem"
 _LEDGER_KEYS = "ledger-keys"
+_DRAFT = ".draft"  # instead of `.pem`: a key that the store may not know
 
 
 class TokenKeyFile:
@@ -137,9 +138,34 @@ def load_ledger_key(path: Path) -> Ed25519PrivateKey:
 
 def add_ledger_key(data_dir: Path) -> tuple[Ed25519PrivateKey, Path]:
     """Make a key, and the file of the next turn for it."""
+    return _make_ledger_key(data_dir, ".pem")
+
+
+def ledger_drafts(data_dir: Path) -> list[tuple[Ed25519PrivateKey, Path]]:
+    """Return the keys that do not sign yet, with their files: rotations that did not end."""
+    paths = sorted((data_dir / _LEDGER_KEYS).glob(f"*{_DRAFT}"))
+    return [(load_ledger_key(path), path) for path in paths]
+
+
+def draft_ledger_key(data_dir: Path) -> tuple[Ed25519PrivateKey, Path]:
+    """Return a key that does not sign yet, and its file; a new one if none was left behind."""
+    for left in ledger_drafts(data_dir):
+        return left
+    return _make_ledger_key(data_dir, _DRAFT)
+
+
+def adopt_ledger_key(draft: Path) -> Path:
+    """Let the key of this file sign, from the next start on; return its file."""
+    path = draft.with_suffix(".pem")
+    with contextlib.suppress(FileNotFoundError):  # another process was first, with the same key
+        draft.rename(path)
+    return path
+
+
+def _make_ledger_key(data_dir: Path, suffix: str) -> tuple[Ed25519PrivateKey, Path]:
     folder = data_dir / _LEDGER_KEYS
     turns = [int(path.stem) for path in folder.glob("*.pem") if path.stem.isdecimal()]
-    path = folder / f"{max(turns, default=0) + 1:04}.pem"
+    path = folder / f"{max(turns, default=0) + 1:04}{suffix}"
     _create(
         path,
         Ed25519PrivateKey.generate().private_bytes(

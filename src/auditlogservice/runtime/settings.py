@@ -6,9 +6,9 @@ import re
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,6 +17,11 @@ from pydantic_settings import (
 )
 
 from auditlogservice.errors import UnsafeSetup
+from auditlogservice.web.hosts import AllowedHosts
+from auditlogservice.web.proxies import ForwardedHeader, TrustedProxies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _ENV_FILE = ".env"
 _TOML_FILE = "auditlogservice.toml"
@@ -28,6 +33,16 @@ def _duration(value: object) -> object:
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         return timedelta(**{_UNITS[match[2]]: int(match[1])})
     return value
+
+
+def _checked(parse: Callable[[str], object]) -> Callable[[str], str]:
+    """Return a check that lets a text pass as it is, if it can be parsed."""
+
+    def check(text: str) -> str:
+        parse(text)
+        return text
+
+    return check
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -49,7 +64,8 @@ class Settings(BaseSettings):
         use_attribute_docstrings=True,
     )
 
-    store: str = ""
+    # What an address may hold besides, such as a password, is shown nowhere: no repr.
+    store: Annotated[str, Field(repr=False)] = ""
     """Where records are kept: `sqlite:///path/audit.db`, or `mongodb://host/database`. By default
     `audit.db` in the data folder."""
 
@@ -64,6 +80,31 @@ class Settings(BaseSettings):
 
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """How many processes answer requests; more than one needs MongoDB."""
+
+    tls_cert: str = ""
+    """The certificate, with those between it and its authority, in a PEM file: the server then
+    speaks HTTPS. Renewed files are used within a minute, without a restart."""
+
+    tls_key: str = ""
+    """The key of the certificate, in a PEM file that others cannot read; by default in the file of
+    the certificate."""
+
+    tls_client_ca: str = ""
+    """The authority whose client certificates are asked for, in a PEM file: nobody else can
+    connect."""
+
+    allowed_hosts: Annotated[str, AfterValidator(_checked(AllowedHosts.parse))] = "*"
+    """The names by which callers may ask for this service, with commas in between;
+    `*.example.com` stands for all names below, `*` for any name. Bare addresses and `localhost`
+    are always allowed."""
+
+    trusted_proxies: Annotated[str, AfterValidator(_checked(TrustedProxies.parse))] = ""
+    """The proxies in front of this service, whose word is taken for who calls and how: addresses
+    or networks such as `10.0.0.0/24`, with commas in between."""
+
+    forwarded_header: ForwardedHeader = "x-forwarded-for"
+    """The header in which these proxies say who calls: `x-forwarded-for`, and `X-Forwarded-Proto`
+    beside it, or `forwarded` (RFC 7239)."""
 
     token_ttl: Annotated[Duration, Field(ge=timedelta(minutes=1), le=timedelta(days=30))] = (
         timedelta(hours=12)
@@ -136,7 +177,7 @@ class Settings(BaseSettings):
     """How often new records are covered by a signed checkpoint: at most this long, and the time
     that signing takes, is a record without one."""
 
-    witnesses: str = ""
+    witnesses: Annotated[str, Field(repr=False)] = ""
     """Who cosigns checkpoints: `URL VKEY` for each witness, with commas in between; see
     docs/anchors.md."""
 
@@ -145,7 +186,7 @@ class Settings(BaseSettings):
     )
     """How often the witnesses are shown a new checkpoint."""
 
-    timestamp_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    timestamp_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$", repr=False)] = ""
     """The timestamp authority (RFC 3161) that is shown checkpoints, if there is one."""
 
     timestamp_every: Annotated[Duration, Field(ge=timedelta(minutes=1))] = timedelta(hours=1)

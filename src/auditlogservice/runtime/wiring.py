@@ -60,7 +60,9 @@ from auditlogservice.runtime.signals import on_stop_signal, stop_with_parent
 from auditlogservice.runtime.signing import signing_seeds
 from auditlogservice.web.app import create_app
 from auditlogservice.web.bodies import BatchRoom
+from auditlogservice.web.hosts import AllowedHosts
 from auditlogservice.web.places import Places
+from auditlogservice.web.proxies import TrustedProxies
 from auditlogservice.web.routes.exports import MAX_EXPORTS
 from auditlogservice.web.services import Services
 
@@ -448,6 +450,8 @@ def build_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         metrics=metrics,
         log=AccessLines(),
         new_id=lambda: os.urandom(8).hex(),
+        hosts=AllowedHosts.parse(settings.allowed_hosts),
+        proxies=TrustedProxies.parse(settings.trusted_proxies, settings.forwarded_header),
     )
 
 

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from auditlogservice.web.edge import AccessLog
+    from auditlogservice.web.hosts import AllowedHosts
+    from auditlogservice.web.proxies import TrustedProxies
     from auditlogservice.web.services import Metrics, Services
 
 
@@ -50,6 +52,8 @@ def create_app(
     metrics: Metrics,
     log: AccessLog,
     new_id: Callable[[], str],
+    hosts: AllowedHosts,
+    proxies: TrustedProxies,
 ) -> FastAPI:
     """Return the ASGI application. `open_services` is entered at its start, left at its end."""
 
@@ -75,7 +79,7 @@ def create_app(
         pages,
     ):  # fmt: skip
         app.include_router(module.router)
-    app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id)
+    app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id, hosts=hosts, proxies=proxies)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign] # FastAPI's documented way
     return app
 

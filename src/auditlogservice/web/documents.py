@@ -12,6 +12,7 @@ from auditlogservice.web.problems import ALL, MEDIA_TYPE
 from auditlogservice.web.token_schemas import TOKEN_SCHEMAS
 
 JSON = "application/json"
+NDJSON = "application/x-ndjson"
 
 _EVENT: dict[str, Any] = EventModel.model_json_schema(ref_template="#/components/schemas/{model}")
 # Pydantic puts what a schema refers to under `$defs`; OpenAPI wants it among the components.
@@ -436,7 +437,7 @@ def parameter(
 
 _MEDIA = {
     "json": JSON,
-    "ndjson": "application/x-ndjson",
+    "ndjson": NDJSON,
     "form": "application/x-www-form-urlencoded",
     "multipart": "multipart/form-data",
 }

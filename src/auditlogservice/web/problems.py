@@ -229,11 +229,16 @@ HEADERS_TOO_LARGE = _P(
     431, "headers-too-large", "The headers are larger than the limit",
     "Send fewer and shorter headers.",
 )  # fmt: skip
+MISDIRECTED = _P(
+    421, "misdirected", "This service has another name",
+    "Use the address that its operator gave out. The setting is AUDITLOG_ALLOWED_HOSTS.",
+)  # fmt: skip
 INTERNAL = _P(
     500, "internal", "A defect in the service", "Please report it, with the `request_id`."
 )
 ALL = {each.code: each for each in (
-    *PROBLEMS.values(), *_ROUTING.values(), TARGET_TOO_LONG, HEADERS_TOO_LARGE, INTERNAL,
+    *PROBLEMS.values(), *_ROUTING.values(), TARGET_TOO_LONG, HEADERS_TOO_LARGE, MISDIRECTED,
+    INTERNAL,
 )}  # fmt: skip
 
 

@@ -72,6 +72,11 @@ def _fsck(group: typer.Typer) -> None:
     group.command("fsck")(module.fsck)
 
 
+def _doctor(group: typer.Typer) -> None:
+    module = importlib.import_module("auditlogservice.runtime.cli.doctor")
+    group.command("doctor")(module.doctor)
+
+
 _SERVER_COMMANDS = {
     "serve": _serve,
     "users": _users,
@@ -79,6 +84,7 @@ _SERVER_COMMANDS = {
     "tenants": _tenants,
     "ledger": _ledger,
     "fsck": _fsck,
+    "doctor": _doctor,
 }
 
 

@@ -8,7 +8,7 @@ import typer
 
 from auditlogservice.runtime.cli import credentials
 from auditlogservice.runtime.cli.connection import Url, address, connect
-from auditlogservice.runtime.cli.terminal import visible
+from auditlogservice.runtime.invisible import visible
 
 PasswordStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")

@@ -17,7 +17,8 @@ from typer.core import TyperGroup
 from auditlogservice.client.entering import ClientCredentials
 from auditlogservice.runtime.cli.connection import AsJson, Token, Url, connect
 from auditlogservice.runtime.cli.session import PasswordStdin, read_password
-from auditlogservice.runtime.cli.terminal import table_console, visible
+from auditlogservice.runtime.cli.terminal import table_console
+from auditlogservice.runtime.invisible import visible
 from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:

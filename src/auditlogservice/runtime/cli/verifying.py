@@ -6,6 +6,7 @@ Exit codes: 0 if all is right or lawfully erased, 1 if anything is wrong, 2 for 
 from __future__ import annotations
 
 import json
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,17 +36,18 @@ from auditlogservice.runtime.cli.terminal import (
     note,
     progress_console,
     table_console,
-    visible,
     writing,
 )
+from auditlogservice.runtime.invisible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from auditlogservice.auditing.findings import Report
     from auditlogservice.auditing.proceeding import Progress as Say
     from auditlogservice.checkpoints import Checkpoint
 
+SIGNING_LOOKS = 10  # once a second, at the end, if the checkpoint does not cover what is there
 SHOWN = 100  # findings, for people; --json has more
 
 VkeyFile = Annotated[
@@ -125,7 +127,9 @@ def verify(  # noqa: PLR0913 - an option each
                 report, seen = audit(Served(files), keys=keys, since=before, progress=say)
         else:
             with connect(url, token) as client, client.log(tenant or tenant_of(keys)) as log:
-                report, seen = audit(Served(log), keys=keys, since=before, progress=say)
+                report, seen = audit(
+                    Served(log), keys=keys, since=before, progress=say, wait=_patience()
+                )
     finish(report, as_json=as_json)
     if save:
         with writing(save):
@@ -214,6 +218,25 @@ def _read_since(file: Path, keys: list[VerifierKey]) -> Checkpoint:
         return read_checkpoint(file.read_bytes(), keys)
     except (MalformedInput, ProofInvalid) as error:
         raise typer.BadParameter(f"{file} is no checkpoint of this log: {error}") from None
+
+
+# ---- a checkpoint that is late --------------------------------------------------------
+
+
+def _patience() -> Callable[[], bool]:
+    """Return what waits for a moment, and says whether it did: so often, and then no more.
+
+    A node signs a few times a second, so this is longer than any that signs would need.
+    """
+    left = iter(range(SIGNING_LOOKS))
+
+    def wait() -> bool:
+        if next(left, None) is None:
+            return False
+        time.sleep(1.0)
+        return True
+
+    return wait
 
 
 # ---- what is told ---------------------------------------------------------------------

@@ -57,7 +57,10 @@ class SqliteEventStore:
                 f"{_KEPT} FROM records JOIN tenants ON number = tenant WHERE id=? AND name=?",
                 (bytes.fromhex(event_id), tenant),
             ).fetchone()
-            return _kept(*row) if row else None
+            kept = _kept(*row) if row else None
+            if isinstance(kept, Record):
+                kept.checked_fields()
+            return kept
 
         return await self._database.read(work)
 

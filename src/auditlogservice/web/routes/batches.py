@@ -24,7 +24,7 @@ from auditlogservice.store.port import Appended, KeyConflict, Replayed, Withdraw
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Writer
 from auditlogservice.web.bodies import MAX_BATCH_BYTES, read_body, require_media
-from auditlogservice.web.documents import JSON, answers, body, parameter, problems, refer
+from auditlogservice.web.documents import JSON, NDJSON, answers, body, parameter, problems, refer
 from auditlogservice.web.problems import PROBLEMS, answer, problem_of
 from auditlogservice.web.questions import Parameters
 from auditlogservice.web.routes.events import IDEMPOTENCY_KEY, idempotency_key
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 router = APIRouter(tags=["events"])
 
-NDJSON = "application/x-ndjson"
 MAX_BATCH_EVENTS = 10_000
 
 

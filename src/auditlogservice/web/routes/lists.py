@@ -69,13 +69,13 @@ PAGES = [
     ),
     parameter("cursor", {"type": "string"}, "From the `Link` header of the page before."),
 ]
-_LINK = {
+LINK = {
     "description": 'The next page, if there is one: `<…>; rel="next"` (RFC 8288)',
     "schema": {"type": "string"},
 }
 _PAGE = {
     **answers("A page of records", {"type": "array", "items": refer("Record")}),
-    "headers": {"Link": _LINK},
+    "headers": {"Link": LINK},
 }
 
 

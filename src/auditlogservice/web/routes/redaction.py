@@ -48,7 +48,7 @@ async def read_redaction(request: Request, caller: Admin) -> Response:
 @router.put(
     "/redaction",
     summary="Replace the redaction rules",
-    responses={200: _ANSWER, **problems(400, 401, 403, 408, 409, 412, 413, 415, 422, 503)},
+    responses={200: _ANSWER, **problems(400, 401, 403, 408, 412, 413, 415, 422, 503)},
     openapi_extra={**body(json=refer("NewRedaction")), "parameters": [IF_MATCH]},
 )
 async def replace_redaction(request: Request, caller: Admin) -> Response:

@@ -49,7 +49,7 @@ async def read_rules(request: Request, caller: Admin) -> Response:
 @router.put(
     "/retention",
     summary="Replace the retention rules",
-    responses={200: _ANSWER, **problems(400, 401, 403, 408, 409, 412, 413, 415, 422, 503)},
+    responses={200: _ANSWER, **problems(400, 401, 403, 408, 412, 413, 415, 422, 503)},
     openapi_extra={**body(json=refer("NewRetention")), "parameters": [IF_MATCH]},
 )
 async def replace_rules(request: Request, caller: Admin) -> Response:

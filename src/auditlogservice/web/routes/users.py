@@ -151,4 +151,5 @@ async def remove_user(request: Request, name: str, caller: UserManager) -> Respo
     if user.id == caller.user_id:
         raise Conflict("nobody can remove themselves")
     await accounts.remove(user)
+    await services(request).api_tokens.forget(user.id)
     return Response(status_code=204)
