@@ -98,6 +98,10 @@ async def test_the_discovery_document_is_not_read_each_time() -> None:
         (site({**DOCUMENT, "issuer": None}), "calls itself"),
         (site({**DOCUMENT, "jwks_uri": "http://id.example/keys"}), "jwks_uri"),
         (site({**DOCUMENT, "jwks_uri": None}), "jwks_uri"),
+        *[
+            (site({**DOCUMENT, "jwks_uri": f"https://{address}"}), "jwks_uri")
+            for address in ("\udcff", "a\0b", "id.example:port", "id.example:99999", "[::", "①.x")
+        ],
         (site({**DOCUMENT, "token_endpoint": "file:///a"}), "token_endpoint"),
         (site(keys=(404, {})), "404"),
         (site(keys=(307, {})), "307"),

@@ -126,6 +126,16 @@ async def test_records_say_that_they_were_made_by_somebody_from_outside(
     assert (await outside.record(ours))["user_id"] == "alice"
 
 
+async def test_who_is_not_kept_here_has_no_api_tokens_here(
+    outside: Api, provider: Provider
+) -> None:
+    """They would outlive the provider's word."""
+    provider.person("alice", "auditors")
+    _, access = await tokens_of(outside, provider)
+    bearer = {"Authorization": f"Bearer {access}"}
+    assert (await outside.http.post("/me/tokens", json={}, headers=bearer)).status_code == 409
+
+
 async def test_an_id_token_is_no_access_token(outside: Api, provider: Provider) -> None:
     """Canaille gives both of them one type and one audience."""
     provider.person("alice", "auditors")

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
+import httpx2
+
 from auditlogservice.client.foreign import Answer, get, post
 from auditlogservice.errors import IssuerUnreachable, SignInRefused, UnsafeSetup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import httpx2
 
     from auditlogservice.anchors import Refused, Unreachable
 
@@ -130,13 +130,13 @@ def _address(told: dict[str, Any], name: str) -> str:
 
 def _may_be_asked(url: str) -> bool:
     try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
+        parts = httpx2.URL(url)
+        _ = urlsplit(url).port  # of one that no port can have, only asking would tell
+    except (httpx2.InvalidURL, ValueError):
         return False
     if parts.scheme == "https":
-        return bool(host) and not parts.fragment
-    return parts.scheme == "http" and _is_here(host)
+        return bool(parts.host) and not parts.fragment
+    return parts.scheme == "http" and _is_here(parts.host)
 
 
 def _is_here(host: str) -> bool:

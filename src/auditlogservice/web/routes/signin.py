@@ -35,8 +35,9 @@ router = APIRouter(tags=["sign-in"])
 
 _HTML = "text/html"
 _HERE = "/signin"
-# A path of this service and nothing that a browser takes for another host.
-_OWN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]{0,2000}")
+# A path of this service and nothing that a browser takes for another host; sealed, it has to fit
+# into a cookie.
+_OWN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]{0,1000}")
 
 
 def _pages(*statuses: int) -> dict[int | str, dict[str, Any]]:
