@@ -119,16 +119,18 @@ class AccessRefused(AuditLogError):
 class NotAuthenticated(AccessRefused):
     """No token, or one that is forged, expired, revoked, or of a user who is gone.
 
-    `tried` says that there was a token; what is wrong with it is told to nobody.
+    `tried` says that there was a token; what is wrong with it is told to nobody. `of` is the name
+    and the tenant of a user whose token was good once: for the log, not for the answer.
     """
 
-    def __init__(self, *, tried: bool) -> None:
+    def __init__(self, *, tried: bool, of: tuple[str, str] | None = None) -> None:
         super().__init__(
             "the token is forged, expired or revoked, or its user is gone"
             if tried
             else "a bearer token is needed"
         )
         self.tried = tried
+        self.of = of
 
 
 class InsufficientScope(AccessRefused):
@@ -296,12 +298,12 @@ class StoreUnreachable(Unavailable):
 
 
 class StorageFull(Unavailable):
-    """No room is left on the disk. Nothing of this was kept; reading goes on."""
+    """No room is left on the disk. Nothing of this was kept, nor shown if it had to be."""
 
     retry_after = 30
 
     def __init__(self) -> None:
-        super().__init__("the disk is full; writing is refused, reading goes on")
+        super().__init__("the disk is full; nothing more can be put on record")
 
 
 class StoreBroken(Unavailable):

@@ -212,6 +212,10 @@ class Record:
         start, end = self.payload.index(b",") + 1, self.payload.rindex(b',"timestamp":"')
         return Fingerprint(hashlib.sha256(b"{%b}" % self.payload[start:end]).digest())
 
+    def is_by(self, name: str) -> bool:
+        """Whether `name` recorded it, told from what `Draft.payload` puts at the end."""
+        return self.payload.endswith(b',"user_id":%b}' % orjson.dumps(name))
+
     def fields(self) -> dict[str, Json]:
         """Return the record as a value, for matching."""
         value: dict[str, Json] = orjson.loads(self.payload)

@@ -78,6 +78,19 @@ async def test_verify_counts_the_states_and_keeps_the_checkpoint_for_the_next_ti
     assert report["states"] == {"ERASED:asked\x1b[2J": 1, "OK": SIZE}
 
 
+async def test_verify_has_it_put_on_record_what_it_found(settings: Settings, desk: Desk) -> None:
+    async with node(settings) as (api, user):
+        ids = await filled(api, user, 3)
+        await erase(api, user, ids[1], "asked for")
+        await desk.sit_down(api, user)
+        done = await desk.run("verify", "--vkey", desk.vkey, "--report")
+        assert done.exit_code == 0, done.output
+        (told,) = await api.listed(user, "?event_type=audit.ledger.verified")
+    assert told["outcome"] == "success"
+    assert told["event_data"]["states"] == {"ERASED": 1, "OK": 3}
+    assert (told["event_data"]["size"], told["event_data"]["found"]) == (4, 0)
+
+
 async def test_verify_ends_with_1_and_says_where_and_keeps_no_checkpoint(
     settings: Settings, desk: Desk
 ) -> None:

@@ -375,7 +375,6 @@ async def test_nobody_from_outside_comes_into_a_suspended_tenant(
     provider.person("alice", "auditors")
     browser = await come_back(outside, provider)
     _, access = await tokens_of(outside, provider)
-    await outside.services.tenants.add("default")
     await outside.services.tenants.suspend("default")
     outside.time.advance(seconds=1)
     assert (await browser.get("/me")).status_code == 401

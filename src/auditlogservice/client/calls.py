@@ -9,6 +9,7 @@ asked with the query parameters of the API: `("actor.id", "alice")`, `("since", 
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Self
 
+    from auditlogservice.auditing.findings import Report
     from auditlogservice.client.entering import ClientCredentials
     from auditlogservice.client.wire import OnWait
 
@@ -200,6 +202,22 @@ class Client:
     def log(self, tenant: str) -> ServedLog:
         """Return the files of a tenant's log, for an audit."""
         return ServedLog(self._wire, tenant)
+
+    def tell_verification(self, tenant: str, report: Report) -> None:
+        """Have it put on record, in the log itself, what an audit of it found."""
+        states: Counter[str] = Counter()
+        for state, count in report.states.items():
+            states[str(state).partition(":")[0]] += (
+                count  # an erasure's reason is in the log already
+            )
+        told: Json = {
+            "size": report.size,
+            "root": report.root.hex(),
+            "found": report.found,
+            "states": dict(states),
+        }
+        path = f"/ledger/{quote(tenant, safe='')}/verifications"
+        self._wire.post_once(path, dump(told), {"Content-Type": "application/json"})
 
     # ---- following ------------------------------------------------------------
 

@@ -60,9 +60,7 @@ class Accounts:
 
         Raises InvalidInput for a bad name or password, UserExists.
         """
-        check_user_name(name)
-        check_tenant_name(tenant)
-        check_password(password)
+        await self.check_new(name, password, tenant=tenant)
         user = User(
             id=self._entropy(12).hex(),
             name=name,
@@ -77,6 +75,14 @@ class Accounts:
         with suppress(Unavailable):
             await self._tenants.ensure(tenant)
         return user
+
+    async def check_new(self, name: str, password: str, *, tenant: str) -> None:
+        """Return if such a user could be added now. Raises what `add` raises."""
+        check_user_name(name)
+        check_tenant_name(tenant)
+        check_password(password)
+        if await self._store.user_named(name):
+            raise UserExists
 
     async def add_first_admin(self) -> tuple[str, str] | None:
         """Make the first user of an empty store; return its name and its one-time password.

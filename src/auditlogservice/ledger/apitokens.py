@@ -196,15 +196,15 @@ class ApiTokens:
         token = owner.credentials.token(token_id) if owner else None
         if owner is None or token is None or not is_of(text, token.digest):
             raise NotAuthenticated(tried=True)
-        if not _is_good(token, owner, self._clock()):
-            raise NotAuthenticated(tried=True)
+        if owner.disabled or not _is_good(token, owner, self._clock()):
+            raise NotAuthenticated(tried=True, of=(owner.name, owner.tenant))
         return owner, token
 
     async def _owner(self, kind: OwnerKind, owner_id: str) -> Owner:
         """Return the owner as it is in the store now."""
         self._owners.forget(kind, owner_id)
         owner = await self._owners.find(kind, owner_id, knows=lambda _: True)
-        if owner is None:
+        if owner is None or owner.disabled:
             raise NotFound("who is to have the token is gone, or disabled")
         return owner
 

@@ -31,7 +31,7 @@ _CACHED = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """A user or a client that may come in, and what it has out in the world.
+    """A user or a client, and what it has out in the world.
 
     A signed token names what it was issued for: `generation`, the number of a user's password, or
     one of `secrets`, the ids of a client's secrets.
@@ -42,6 +42,7 @@ class Owner:
     name: str
     tenant: str
     scopes: frozenset[Scope]
+    disabled: bool
     generation: int | None
     secrets: frozenset[str]
     credentials: Credentials
@@ -77,7 +78,7 @@ class Owners:
     async def find(
         self, kind: OwnerKind, owner_id: str, *, knows: Callable[[Owner], bool]
     ) -> Owner | None:
-        """Return the owner; None if it is gone or disabled.
+        """Return the owner; None if it is gone.
 
         `knows` says whether an owner is one that can have issued the token in question. If what
         was seen here is not, another node knows more, and the store is asked again. It is asked
@@ -102,7 +103,7 @@ class Owners:
 
     async def _user(self, user_id: str) -> Owner | None:
         user = await self._accounts.user_with_id(user_id)
-        if user is None or user.disabled:
+        if user is None:
             return None
         return Owner(
             kind="user",
@@ -110,6 +111,7 @@ class Owners:
             name=user.name,
             tenant=user.tenant,
             scopes=user.scopes,
+            disabled=user.disabled,
             generation=user.generation,
             secrets=frozenset(),
             credentials=await find_credentials(self._documents, user_id),
@@ -117,7 +119,7 @@ class Owners:
 
     async def _client(self, client_id: str) -> Owner | None:
         client = await self._clients.find(client_id)
-        if client is None or client.disabled:
+        if client is None:
             return None
         return Owner(
             kind="client",
@@ -125,6 +127,7 @@ class Owners:
             name=client.actor,
             tenant=client.tenant,
             scopes=client.scopes,
+            disabled=client.disabled,
             generation=None,
             secrets=frozenset(secret.id for secret in client.secrets),
             credentials=await find_credentials(self._documents, client_id),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from auditlogservice.access import Principal
     from auditlogservice.canonical import Json
     from auditlogservice.ledger.clock import Clock
-    from auditlogservice.ledger.diary import Deed, Diary
+    from auditlogservice.ledger.diary import Deed, Diary, Origin
     from auditlogservice.store.port import DocumentStore
 
 REFRESH_EVERY = 1.0  # seconds
@@ -67,7 +67,7 @@ class RuleKind(Generic[Rule]):
 
     name: Literal["retention", "redaction"]
     model: type[Rule]
-    changed: Callable[[RuleBook[Rule]], Deed]
+    changed: Callable[[RuleBook[Rule], Origin | None], Deed]
 
     def read(self, document: Document) -> RuleBook[Rule]:
         """Return the book. Raises StoreBroken for anything else."""
@@ -161,7 +161,12 @@ class RuleBooks(Generic[Rule]):
         return self._kind.read(found) if found else RuleBook()
 
     async def change(
-        self, principal: Principal, rules: Sequence[Rule], *, version: int | None
+        self,
+        principal: Principal,
+        rules: Sequence[Rule],
+        *,
+        version: int | None,
+        origin: Origin | None = None,
     ) -> RuleBook[Rule]:
         """Replace all rules. Raises Outdated if `version` is given, and is not that of the rules.
 
@@ -188,10 +193,10 @@ class RuleBooks(Generic[Rule]):
             )
             if await self._documents.put(document):
                 self._known.learn(document)
-                await self._diary.write_done(principal.tenant, self._kind.changed(new))
+                await self._diary.write_done(principal.tenant, self._kind.changed(new, origin))
                 self._on_change()
                 return new
 
     async def put_on_record(self, tenant: str, book: RuleBook[Rule]) -> None:
         """Write who made these rules, if a process that was killed did not."""
-        await self._diary.write(tenant, self._kind.changed(book))
+        await self._diary.write(tenant, self._kind.changed(book, None))

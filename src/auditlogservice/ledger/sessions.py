@@ -44,6 +44,7 @@ _TEXT = re.compile(r"([a-z0-9][a-z0-9-]{0,62})\.([A-Za-z0-9_-]{43})")
 class Session:
     """One that was just opened. `text` is a secret, for the cookie; `ends_in` is in seconds."""
 
+    principal: Principal
     text: str = field(repr=False)
     ends_in: int
 
@@ -129,7 +130,7 @@ class Sessions:
         await self._documents.put(
             Document(kind=_KIND, tenant=principal.tenant, id=_id(text), body=dump(body))
         )
-        return Session(text, int(self._lifetime.total_seconds()))
+        return Session(principal, text, int(self._lifetime.total_seconds()))
 
     async def _clear(self) -> None:
         now = self._clock()

@@ -178,8 +178,10 @@ class Tokens:
         if claims.expires_at <= self._clock() or await self._keys.is_retired(claims.key_id):
             raise NotAuthenticated(tried=True)
         owner = await self._owners.find(claims.kind, claims.owner_id, knows=claims.may_be_of)
-        if owner is None or not claims.are_of(owner):
+        if owner is None:
             raise NotAuthenticated(tried=True)
+        if owner.disabled or not claims.are_of(owner):
+            raise NotAuthenticated(tried=True, of=(owner.name, owner.tenant))
         return owner, claims
 
     # ---- signatures ------------------------------------------------------------

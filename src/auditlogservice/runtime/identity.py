@@ -29,11 +29,16 @@ CALLBACK = "/signin/callback"
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What there is of an external issuer. `keys.run` must be running."""
+    """What there is of an external issuer."""
 
     tokens: ExternalTokens | None = None
     keys: IssuerKeys | None = None
     sign_in: SignIn | None = None
+
+    @property
+    def workers(self) -> tuple[IssuerKeys, ...]:
+        """What has to be run for it."""
+        return (self.keys,) if self.keys else ()
 
 
 @asynccontextmanager

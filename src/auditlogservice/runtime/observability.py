@@ -180,6 +180,18 @@ class IssuerLines:
         self._log.info("keys of the identity provider are known", keys=number)
 
 
+class Unmeasured:
+    """For a command that records: nobody asks it for figures, and it tells failures itself."""
+
+    def queued(self, events: int) -> None: ...
+
+    def committed(self, *, events: int, seconds: float) -> None: ...
+
+    def failed(self, error: BaseException) -> None: ...
+
+    def recorded(self, event_type: str) -> None: ...
+
+
 class PrometheusMetrics:
     """Counts for `/metrics`; over all workers if PROMETHEUS_MULTIPROC_DIR is set."""
 
@@ -226,6 +238,12 @@ class PrometheusMetrics:
             multiprocess_mode="livesum",
         )
 
+        self._own = Counter(
+            "auditlog_own_records",
+            "Records of what the service itself did, by type.",
+            ("event_type",),
+            registry=self._registry,
+        )
         self._signing_lag = Histogram(
             "auditlog_sealing_lag_seconds",
             "How long the oldest record that a new checkpoint covers had waited for one.",
@@ -279,6 +297,9 @@ class PrometheusMetrics:
         self._failures.labels(type(error).__name__).inc()
         defect = None if isinstance(error, Unavailable) else error
         self._log.error("commit failed", error=type(error).__name__, exc_info=defect)
+
+    def recorded(self, event_type: str) -> None:
+        self._own.labels(event_type).inc()
 
     def signed(self, *, records: int, lag: float, seconds: float) -> None:
         self._signed.inc(records)

@@ -192,6 +192,10 @@ class Settings(BaseSettings):
     timestamp_every: Annotated[Duration, Field(ge=timedelta(minutes=1))] = timedelta(hours=1)
     """How often a new checkpoint is timestamped."""
 
+    self_audit: Literal["full", "essential"] = "full"
+    """Which of its own acts the service records: `full` is all of them, `essential` leaves out
+    logins, tokens, refusals and reads; see docs/self-audit.md. Erasures are always recorded."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What is worth a line in the log."""
 

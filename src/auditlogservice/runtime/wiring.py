@@ -15,6 +15,7 @@ from auditlogservice.errors import UnsafeSetup
 from auditlogservice.ledger.accounts import Accounts
 from auditlogservice.ledger.anchorer import Anchorer
 from auditlogservice.ledger.anchors import Anchors
+from auditlogservice.ledger.announcer import Announcer
 from auditlogservice.ledger.apitokens import ApiTokens
 from auditlogservice.ledger.callers import Callers
 from auditlogservice.ledger.clearing import Clearing
@@ -26,6 +27,7 @@ from auditlogservice.ledger.exporter import Exporter
 from auditlogservice.ledger.follower import Follower
 from auditlogservice.ledger.holds import Holds
 from auditlogservice.ledger.keyring import Keyring
+from auditlogservice.ledger.logins import FailedLogins
 from auditlogservice.ledger.owners import Owners
 from auditlogservice.ledger.passwords import Passwords
 from auditlogservice.ledger.prover import Prover
@@ -34,6 +36,7 @@ from auditlogservice.ledger.records import Records
 from auditlogservice.ledger.redacting import REDACTION, Redacting
 from auditlogservice.ledger.retention import RETENTION, keeping
 from auditlogservice.ledger.rulebooks import KnownRules, RuleBooks
+from auditlogservice.ledger.selfaudit import SelfAudit
 from auditlogservice.ledger.sessions import Sessions
 from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
@@ -53,6 +56,7 @@ from auditlogservice.runtime.observability import (
     IssuerLines,
     PrometheusMetrics,
     SignerLines,
+    Unmeasured,
     configure_logs,
 )
 from auditlogservice.runtime.settings import Settings, load_settings
@@ -100,6 +104,14 @@ class Store(Protocol):
     async def close(self) -> None: ...
 
 
+class _Worker(Protocol):
+    """What works in the background as long as the server runs."""
+
+    async def run(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -135,22 +147,53 @@ def require_store(settings: Settings) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Administration:
+    """What the command line changes in a store, and how it puts that on record."""
+
+    accounts: Accounts
+    self_audit: SelfAudit
+
+
 @asynccontextmanager
-async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
+async def open_administration(settings: Settings) -> AsyncIterator[Administration]:
     """Users without a server: what the command line needs."""
-    store = await open_store(settings)
-    passwords = Passwords()
-    try:
-        yield Accounts(
-            store.accounts,
-            tenants=_tenants(store, utc_now),
-            passwords=passwords,
+    async with AsyncExitStack() as stack:
+        store = await open_store(settings)
+        stack.push_async_callback(store.close)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        gauge, entropy = Unmeasured(), secrets.token_bytes
+        recorder = Recorder(
+            store.events,
+            on_commit=lambda _: None,
+            kept_for=lambda *_: None,
+            redact=lambda _, event: event,
             clock=utc_now,
-            entropy=secrets.token_bytes,
+            entropy=entropy,
+            gauge=gauge,
+            max_queued_events=settings.queue_events,
+            max_queued_bytes=settings.queue_bytes,
         )
-    finally:
-        passwords.close()
-        await store.close()
+        # Waited for here, so that an error of the command is not one of a group of tasks.
+        writing = asyncio.create_task(recorder.run())
+        stack.push_async_callback(asyncio.wait, [writing])
+        stack.callback(recorder.close)
+        yield Administration(
+            Accounts(
+                store.accounts,
+                tenants=_tenants(store, utc_now),
+                passwords=passwords,
+                clock=utc_now,
+                entropy=entropy,
+            ),
+            SelfAudit(
+                Diary(recorder, clock=utc_now, gauge=gauge),
+                mode=settings.self_audit,
+                clock=utc_now,
+                entropy=entropy,
+            ),
+        )
 
 
 @asynccontextmanager
@@ -268,8 +311,21 @@ async def open_services(
             entropy=secrets.token_bytes,
             on_commit=follower.nudge,
         )
-        governing = _governing(store, known, recorder, eraser, clock, metrics)
+        diary = Diary(recorder, clock=clock, gauge=metrics)
+        governing = _governing(store, known, diary, eraser, clock, metrics)
+        self_audit = SelfAudit(
+            diary, mode=settings.self_audit, clock=clock, entropy=secrets.token_bytes
+        )
+        announcer = Announcer(store.ledger, store.documents, diary, mode=settings.self_audit)
         tenants = _tenants(store, clock)
+        accounts = Accounts(
+            store.accounts,
+            tenants=tenants,
+            passwords=passwords,
+            clock=clock,
+            entropy=secrets.token_bytes,
+        )
+        failed_logins = FailedLogins(accounts, self_audit, clock=clock)
         cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
         bearers = _bearers(settings, store, clock)
         outside = await stack.enter_async_context(
@@ -283,13 +339,7 @@ async def open_services(
             lifetime=settings.session_ttl,
         )
         services = Services(
-            accounts=Accounts(
-                store.accounts,
-                tenants=tenants,
-                passwords=passwords,
-                clock=clock,
-                entropy=secrets.token_bytes,
-            ),
+            accounts=accounts,
             anchors=anchors,
             batches=BatchRoom(),
             api_tokens=bearers.api_tokens,
@@ -300,12 +350,14 @@ async def open_services(
             erasures=governing.erasures,
             exporter=Exporter(store.events),
             exports=Places(MAX_EXPORTS),
+            failed_logins=failed_logins,
             follower=follower,
             issuer=settings.issuer,
             keyring=keyring,
             holds=governing.holds,
             metrics=metrics,
             prover=prover,
+            self_audit=self_audit,
             sessions=sessions,
             sign_in=outside.sign_in,
             signer=signer,
@@ -330,13 +382,12 @@ async def open_services(
         stack.callback(anchorer.close)
         tasks.create_task(follower.run())
         stack.callback(follower.close)
-        if outside.keys:
-            tasks.create_task(outside.keys.run())
-            stack.callback(outside.keys.close)
-        workers = (known.retention, known.redaction, governing.sweeper, governing.undertaker)
-        for worker in (*workers, sessions):
+        workers: list[_Worker] = [known.retention, known.redaction, announcer, sessions]
+        for worker in (*workers, governing.sweeper, governing.undertaker, *outside.workers):
             tasks.create_task(worker.run())
             stack.callback(worker.close)
+        tasks.create_task(failed_logins.run())
+        stack.push_async_callback(failed_logins.close)  # it has something to record then
         # Streams never end by themselves, and the server waits for them before it stops us.
         with on_stop_signal(follower.close):
             yield services
@@ -395,13 +446,12 @@ class _Governing:
 def _governing(
     store: Store,
     known: _Known,
-    recorder: Recorder,
+    diary: Diary,
     eraser: Eraser,
     clock: Clock,
     metrics: PrometheusMetrics,
 ) -> _Governing:
     documents, entropy = store.documents, secrets.token_bytes
-    diary = Diary(recorder, clock=clock)
     clearing = Clearing(store.events, documents, eraser)
     node = secrets.token_hex(8)  # of this process, for what it claims to be doing
     undertaker = Undertaker(

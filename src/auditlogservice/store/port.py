@@ -33,10 +33,14 @@ MAX_CONTRADICTIONS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """The drafts of one request, all of one tenant. If `atomic`, all are kept or none."""
+    """The drafts of one request, all of one tenant. If `atomic`, all are kept or none.
+
+    What is `urgent` is kept as long as the disk takes it; room may be refused to the rest before.
+    """
 
     drafts: tuple[Draft, ...]
     atomic: bool = False
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,15 +275,14 @@ class LedgerStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A small thing of a tenant's, as JSON: a hold, the retention rules, its own state, an anchor.
+    """A small thing of a tenant's: a hold, its rules, an erasure, its own state, an anchor.
 
     `version` counts its changes, from 1.
     """
 
     kind: Literal[
         "hold", "retention", "redaction", "erasure", "keys", "witnessed", "timestamp", "tenant",
-        "session",
-        "client", "client-name", "credentials", "retired-key",
+        "session", "client", "client-name", "credentials", "retired-key", "self_audit",
     ]  # fmt: skip
     tenant: str
     id: str

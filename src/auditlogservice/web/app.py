@@ -34,6 +34,7 @@ from auditlogservice.web.routes import (
     tenants,
     tokens,
     users,
+    verifications,
 )
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def create_app(
     problems.install(app)
     for module in (
         tokens, signin, batches, lists, follow, exports, events, erasures, holds, retention,
-        redaction, ledger, anchors, users, clients, api_tokens, discovery, tenants, health, limits,
-        pages,
+        redaction, ledger, anchors, verifications, users, clients, api_tokens, discovery, tenants,
+        health, limits, pages,
     ):  # fmt: skip
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id, hosts=hosts, proxies=proxies)

@@ -40,6 +40,7 @@ async def _caller(
     _documented: Annotated[str | None, Depends(_scheme)],
 ) -> Principal:
     principal = await caller_of(request)
+    request.state.principal = principal  # for the record, if it is refused
     for scope in needed.scopes:
         principal.require(Scope(scope))
     return principal

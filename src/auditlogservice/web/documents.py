@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from auditlogservice.access import Scope
+from auditlogservice.auditing.findings import State
 from auditlogservice.events import MAX_IDEMPOTENCY_KEY, EventModel
 from auditlogservice.ledger.passwords import MAX_LENGTH, MIN_LENGTH
 from auditlogservice.web.governing_schemas import GOVERNING
@@ -312,6 +313,27 @@ _TENANT_CHANGE = {
     "required": ["suspended"],
     "properties": {"suspended": _TENANT["properties"]["suspended"]},
 }
+_HOW_MANY: dict[str, Any] = {"type": "integer", "format": "int64", "minimum": 0}
+_VERIFICATION: dict[str, Any] = {
+    "type": "object",
+    "title": "Verification",
+    "additionalProperties": False,
+    "required": ["size", "root", "found", "states"],
+    "properties": {
+        "size": {**_HOW_MANY, "description": "How many records the checkpoint covers."},
+        "root": {
+            "type": "string", "pattern": "^([0-9a-f]{64})?$",
+            "description": "The root of the tree, in hexadecimal digits.",
+        },
+        "found": {**_HOW_MANY, "description": "How much was not as it must be."},
+        "states": {
+            "type": "object",
+            "description": "How many places have each state.",
+            "properties": {state.value: _HOW_MANY for state in State},
+            "additionalProperties": False,
+        },
+    },
+}  # fmt: skip
 
 _BASE64 = {"type": "string", "contentEncoding": "base64"}
 _OPENINGS: dict[str, Any] = {
@@ -394,6 +416,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Token": _TOKEN,
     "User": _USER,
     "UserChange": _USER_CHANGE,
+    "Verification": _VERIFICATION,
 }
 
 

@@ -20,6 +20,7 @@ from auditlogservice.canonical import pointer_to
 from auditlogservice.errors import AuditLogError, Flaw, InvalidInput
 from auditlogservice.events import MAX_IDEMPOTENCY_KEY
 from auditlogservice.times import format_utc
+from auditlogservice.web.callers import record_denial
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -171,7 +172,8 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
     ),
     errors.StorageFull: _P(
         503, "storage-full", "The disk is full",
-        "Reading goes on. Writing is possible again once there is room.",
+        "Writing, and all that must be on record, is possible again once there is room. What the "
+        "service needs to sign in and to erase goes on, in the room that is kept for it.",
     ),
     errors.StoreBroken: _P(
         503, "store-broken", "The database reported damage",
@@ -366,6 +368,11 @@ def install(app: FastAPI) -> None:
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, AuditLogError)  # noqa: S101 - how it is registered
+        if isinstance(error, errors.InsufficientScope | errors.NotAuthenticated):
+            try:
+                await record_denial(request, error)
+            except errors.Unavailable as unrecorded:
+                error = unrecorded
         return answer_error(request, error)
 
     async def routing(request: Request, error: Exception) -> Response:

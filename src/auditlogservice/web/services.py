@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.follower import Follower
     from auditlogservice.ledger.holds import Holds
     from auditlogservice.ledger.keyring import Keyring
+    from auditlogservice.ledger.logins import FailedLogins
     from auditlogservice.ledger.prover import Prover
     from auditlogservice.ledger.recorder import Recorder
     from auditlogservice.ledger.records import Records
     from auditlogservice.ledger.rulebooks import RuleBooks
+    from auditlogservice.ledger.selfaudit import SelfAudit
     from auditlogservice.ledger.sessions import Sessions
     from auditlogservice.ledger.signer import Signer
     from auditlogservice.ledger.signin import SignIn
@@ -61,6 +63,7 @@ class Services:
     erasures: Erasures
     exporter: Exporter
     exports: Places
+    failed_logins: FailedLogins
     follower: Follower
     issuer: str
     keyring: Keyring
@@ -70,6 +73,7 @@ class Services:
     prover: Prover
     recorder: Recorder
     records: Records
+    self_audit: SelfAudit
     sessions: Sessions
     sign_in: SignIn | None  # at the external issuer, if there is one for people
     signer: Signer

@@ -17,7 +17,12 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from auditlogservice.access import DEFAULT_TENANT, Scope
 from auditlogservice.errors import UnsafeSetup
+from auditlogservice.ledger import acts
+from auditlogservice.ledger.accounts import FIRST_ADMIN
+from auditlogservice.ledger.telling import user_added
+from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.http import BoundedHttp
 from auditlogservice.runtime.keys import load_token_key
 from auditlogservice.runtime.lifespan import KeptStart
@@ -25,7 +30,7 @@ from auditlogservice.runtime.metrics_folder import metrics_folder
 from auditlogservice.runtime.observability import configure_logs, forget_worker, logger
 from auditlogservice.runtime.settings import Settings, load_settings
 from auditlogservice.runtime.tls import check_tls, server_context
-from auditlogservice.runtime.wiring import build_app, open_accounts, settle_ledger_keys
+from auditlogservice.runtime.wiring import build_app, open_administration, settle_ledger_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,8 +80,13 @@ def _warn_of_root() -> None:
 
 async def _greet_first_admin(settings: Settings, url: str) -> None:
     """Make the first user of an empty store, and show its password this once."""
-    async with open_accounts(settings) as accounts:
-        made = await accounts.add_first_admin()
+    async with open_administration(settings) as here:
+        if await here.accounts.users(None):
+            return
+        # Before it is done, as always; once, since several nodes may start over an empty store.
+        entry, who = user_added(FIRST_ADMIN, Scope), operator(DEFAULT_TENANT)
+        await here.self_audit.once(acts.USER_ADDED, who, entry, what="the first user")
+        made = await here.accounts.add_first_admin()
     if made is None:
         return
     name, password = made

@@ -27,6 +27,7 @@ from auditlogservice.auditing.proceeding import audit, read_checkpoint
 from auditlogservice.auditing.served import Served
 from auditlogservice.checkpoints import EntryProof
 from auditlogservice.client.bundles import Bundle, BundleWriter
+from auditlogservice.client.failures import ClientError
 from auditlogservice.errors import MalformedInput, ProofInvalid
 from auditlogservice.merkle import leaf_hash
 from auditlogservice.notes import VerifierKey
@@ -108,6 +109,10 @@ def verify(  # noqa: PLR0913 - an option each
         Path | None,
         typer.Option("--entry", metavar="FILE", exists=True, dir_okay=False, help="See --proof."),
     ] = None,
+    tell: Annotated[
+        bool,
+        typer.Option("--report", help="Have the result put on record in the log itself."),
+    ] = False,
     as_json: AsJson = False,
     tenant: Tenant = None,
     url: Url = None,
@@ -116,11 +121,12 @@ def verify(  # noqa: PLR0913 - an option each
     """Verify a whole log: each record, the tree, the signature, and that nothing was rewritten."""
     keys = read_keys(vkey)
     if proof or entry:
-        if not (proof and entry) or bundle or since or save:
+        if not (proof and entry) or bundle or since or save or tell:
             raise typer.BadParameter("--proof and --entry go together, and with --vkey alone")
         _verify_proof(proof, entry, keys)
         return
     before = _read_since(since, keys) if since else None
+    tenant = tenant or tenant_of(keys)
     with progress() as say:
         if bundle:
             with Bundle(bundle) as files:
@@ -130,10 +136,22 @@ def verify(  # noqa: PLR0913 - an option each
                 report, seen = audit(
                     Served(log), keys=keys, since=before, progress=say, wait=_patience()
                 )
+    if tell:
+        _tell(tenant, report, url, token)
     finish(report, as_json=as_json)
     if save:
         with writing(save):
             save.write_bytes(seen)
+
+
+def _tell(tenant: str, report: Report, url: str | None, token: str | None) -> None:
+    """Report to the server, and if that fails, show the report all the same."""
+    try:
+        with connect(url, token) as client:
+            client.tell_verification(tenant, report)
+    except ClientError:
+        print_report(report)
+        raise
 
 
 def make_bundle(target: Path, *, vkey: Path, url: str | None, token: str | None) -> None:

@@ -119,7 +119,8 @@ class Database:
         """Do as `write` does, but raise StorageFull while room is low: for what comes in."""
 
         def work_with_room(connection: apsw.Connection) -> T:
-            self._require_room()
+            if not self.has_room():
+                raise StorageFull
             return work(connection)
 
         return await self.write(work_with_room)
@@ -165,14 +166,14 @@ class Database:
         self._fold_if_due()
         return result
 
-    def _require_room(self) -> None:
+    def has_room(self) -> bool:
+        """Whether more than the reserve is free. To be asked within a transaction that writes."""
         now = time.monotonic()
         if self._min_free_bytes and now >= self._next_look:
             free = shutil.disk_usage(Path(self._path).parent).free
             self._has_room = free >= self._min_free_bytes
             self._next_look = now + _ROOM_SECONDS
-        if not self._has_room:
-            raise StorageFull
+        return self._has_room
 
     def _fold_if_due(self) -> None:
         if self._residue or (self._folding and self._folding.is_due):

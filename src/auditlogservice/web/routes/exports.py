@@ -19,6 +19,7 @@ from auditlogservice.events import Sequence
 from auditlogservice.ledger.formats.known import FORMATS
 from auditlogservice.ledger.walk import LAST, START
 from auditlogservice.web.authn import Exporter, require_still
+from auditlogservice.web.callers import question_of, record_export
 from auditlogservice.web.documents import parameter, problems
 from auditlogservice.web.patience import send_chunk, while_connected
 from auditlogservice.web.questions import Parameters, take_filter
@@ -92,6 +93,15 @@ async def export_events(request: Request, caller: Exporter) -> Response:
         encoder = await asyncio.to_thread(form.encoder)
         export = await while_connected(
             request, services(request).exporter.start(caller, where, after=Sequence(after))
+        )
+        await record_export(
+            request,
+            caller,
+            form=name,
+            question=question_of(parameters),
+            where=where,
+            after=after,
+            end=export.end,
         )
         place = stack.pop_all()  # from here on it is the answer's, which starts at once
     file = f"audit-{caller.tenant}-{after + 1}-{export.end}.{form.suffix}"

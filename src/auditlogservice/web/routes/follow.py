@@ -14,6 +14,7 @@ from auditlogservice.events import Sequence
 from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.ledger.walk import LAST, START
 from auditlogservice.web.authn import Reader, require_still
+from auditlogservice.web.callers import question_of, record_read
 from auditlogservice.web.documents import JSON, NDJSON, parameter, problems, refer
 from auditlogservice.web.patience import first_of, send_chunk, while_connected
 from auditlogservice.web.problems import problem_of
@@ -22,6 +23,8 @@ from auditlogservice.web.routes.lists import FILTERS
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from starlette.types import Receive, Send
     from starlette.types import Scope as AsgiScope
 
@@ -34,6 +37,7 @@ router = APIRouter(tags=["following"])
 MAX_WAIT = 60  # seconds
 HEARTBEAT = 15.0  # seconds of silence, after which a stream says that it is alive
 LOOK_AGAIN = 0.5  # seconds after which a stream asks whether its token is still good
+RECORD_AGAIN = 3600.0  # seconds after which it goes on record again that a stream is read
 MAX_STALL = 30.0  # seconds that a reader may keep a write waiting before it is dropped
 
 _AFTER = parameter(
@@ -92,6 +96,14 @@ async def read_feed(request: Request, caller: Reader) -> Response:
     )
     news = await while_connected(request, work)
     await require_still(request, Scope.EVENTS_READ)
+    await record_read(
+        request,
+        caller,
+        "feed",
+        question=question_of(parameters),
+        where=where,
+        records=news.records,
+    )
     headers = {"Link": next_link("/events/feed", parameters, after=str(news.last))}
     told = [record.answer() for record in news.records]
     if NDJSON in request.headers.get("accept", ""):
@@ -142,7 +154,12 @@ async def stream(request: Request, caller: Reader) -> Response:
     parameters.done()
     if after is None:
         after = await here.follower.end(caller.tenant)
-    return _EventStream(request, caller, where, after)
+
+    async def record() -> None:
+        await record_read(request, caller, "stream", question=question_of(parameters), where=where)
+
+    await record()
+    return _EventStream(request, caller, where, after, record)
 
 
 class _EventStream(Response):
@@ -151,7 +168,12 @@ class _EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, request: Request, caller: Principal, where: Filter, after: Sequence
+        self,
+        request: Request,
+        caller: Principal,
+        where: Filter,
+        after: Sequence,
+        record: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__()
         del self.headers["content-length"]
@@ -160,6 +182,7 @@ class _EventStream(Response):
         self._caller = caller
         self._where = where
         self._after = after
+        self._record = record
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         await while_connected(Request(scope, receive), self._run(send))
@@ -182,6 +205,7 @@ class _EventStream(Response):
         follower = self._here.follower
         clock = asyncio.get_running_loop().time
         speak = clock() + HEARTBEAT
+        record = clock() + RECORD_AGAIN
         while not follower.is_closing:
             news = await follower.read_on(
                 self._caller.tenant,
@@ -190,6 +214,9 @@ class _EventStream(Response):
                 limit=_BATCH,
                 wait=max(speak - clock(), 0),
             )
+            if clock() >= record:
+                await self._record()
+                record = clock() + RECORD_AGAIN
             self._after = news.last
             if news.records:
                 chunk = b"".join(map(_message, news.records))

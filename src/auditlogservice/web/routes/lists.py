@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -17,6 +18,7 @@ from auditlogservice.times import format_utc
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Reader
 from auditlogservice.web.bodies import MAX_SEARCH_BYTES, read_body, require_media
+from auditlogservice.web.callers import question_of, record_read
 from auditlogservice.web.documents import JSON, answers, body, parameter, problems, refer
 from auditlogservice.web.patience import while_connected
 from auditlogservice.web.questions import (
@@ -32,7 +34,7 @@ from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
     from auditlogservice.access import Principal
-    from auditlogservice.ledger.records import Question
+    from auditlogservice.ledger.records import Page, Question
     from auditlogservice.ledger.statistics import Count
 
 router = APIRouter(tags=["questions"])
@@ -102,10 +104,17 @@ async def list_events(request: Request, caller: Reader) -> Response:
     parameters = Parameters.read(request.scope["query_string"])
     counted = parameters.choice("count", ("true", "false"), default="false") == "true"
     question = parse_question(parameters, now=services(request).clock())
-    answer = await _page(request, caller, question, "/events", parameters)
-    if counted:
-        answer.headers.update(await _totals(request, caller, question))
-    return answer
+    page = await while_connected(request, services(request).records.page(caller, question))
+    totals = await _totals(request, caller, question) if counted else {}
+    await record_read(
+        request,
+        caller,
+        "list",
+        question=question_of(parameters),
+        where=question.where,
+        records=None if counted else page.records,
+    )
+    return _listed(page, "/events", parameters, totals)
 
 
 async def _totals(request: Request, caller: Principal, question: Question) -> dict[str, str]:
@@ -136,14 +145,21 @@ async def search_events(request: Request, caller: Reader) -> Response:
     where = parse_document(document, now=page.now)
     refuse_large(parameters, where)
     parameters.done()
-    return await _page(request, caller, page.about(where), "/events/search", parameters)
+    found = await while_connected(
+        request, services(request).records.page(caller, page.about(where))
+    )
+    await record_read(
+        request,
+        caller,
+        "search",
+        question=orjson.dumps(document).decode(),
+        where=where,
+        records=found.records,
+    )
+    return _listed(found, "/events/search", parameters, {})
 
 
-async def _page(
-    request: Request, caller: Principal, question: Question, path: str, parameters: Parameters
-) -> Response:
-    page = await while_connected(request, services(request).records.page(caller, question))
-    headers = {}
+def _listed(page: Page, path: str, parameters: Parameters, headers: dict[str, str]) -> Response:
     if page.next:
         headers["Link"] = next_link(path, parameters, cursor=page.next)
     listed = b",".join(record.answer() for record in page.records)
@@ -168,7 +184,9 @@ async def count_events(request: Request, caller: Reader) -> Response:
     where = take_filter(parameters, now=services(request).clock())
     parameters.done()
     work = services(request).statistics.count(caller.tenant, where)
-    return json_answer(_counted(await while_connected(request, work)))
+    found = await while_connected(request, work)
+    await record_read(request, caller, "count", question=question_of(parameters), where=where)
+    return json_answer(_counted(found))
 
 
 @router.get(
@@ -203,6 +221,7 @@ async def histogram(request: Request, caller: Reader) -> Response:
         caller.tenant, where, interval=None if interval == "auto" else interval
     )
     found = await while_connected(request, work)
+    await record_read(request, caller, "histogram", question=question_of(parameters), where=where)
     since = found.complete_since
     return json_answer(
         {
@@ -248,6 +267,7 @@ async def facets(request: Request, caller: Reader) -> Response:
         caller.tenant, where, field=field or "", limit=limit
     )
     found = await while_connected(request, work)
+    await record_read(request, caller, "facets", question=question_of(parameters), where=where)
     return json_answer(
         {
             "field": found.field,

@@ -17,14 +17,17 @@ from auditlogservice.access import Principal, format_scopes
 from auditlogservice.errors import (
     AccessRefused,
     AuditLogError,
+    InvalidGrant,
     InvalidTokenRequest,
     NotFound,
     Unavailable,
 )
+from auditlogservice.ledger import acts, telling
 from auditlogservice.ledger.sessions import Session
 from auditlogservice.ledger.signin import TIME, SignIn
 from auditlogservice.web import cookies
 from auditlogservice.web.authn import caller_of
+from auditlogservice.web.callers import author_of, origin_of
 from auditlogservice.web.documents import body, media, problems, refer
 from auditlogservice.web.forms import read_form
 from auditlogservice.web.html import page
@@ -80,6 +83,8 @@ async def sign_in(request: Request) -> Response:
             raise InvalidTokenRequest("username and password are needed")
         user = await services(request).accounts.sign_in(form["username"], form["password"])
     except AccessRefused as error:
+        if isinstance(error, InvalidGrant):
+            services(request).failed_logins.tell(form["username"], origin_of(request))
         return _ways(request, return_to, error)
     session = await services(request).sessions.open_for_user(user)
     answer = RedirectResponse(_own_path(return_to), 303)
@@ -164,7 +169,10 @@ async def _signed_in(request: Request) -> Principal | None:
 
 
 async def _admit(request: Request, answer: Response, session: Session) -> Response:
-    """Give the browser its new session, and end the one that it had."""
+    """Put it on record, give the browser its new session, and end the one that it had."""
+    who = session.principal
+    entry = telling.signed_in(who, who.scopes, expires_in=session.ends_in)
+    await services(request).self_audit.record(acts.LOGIN_SUCCEEDED, author_of(request, who), entry)
     await _end_session(request)
     cookies.set_session(answer, session.text, seconds=session.ends_in)
     return answer

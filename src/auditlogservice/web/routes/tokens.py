@@ -11,14 +11,17 @@ from starlette.responses import Response
 from auditlogservice.access import Scope, format_scopes, parse_scopes
 from auditlogservice.errors import (
     InvalidClient,
+    InvalidGrant,
     InvalidInput,
     InvalidScope,
     InvalidTokenRequest,
     NotAuthenticated,
     UnsupportedGrantType,
 )
+from auditlogservice.ledger import acts, telling
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import caller_of
+from auditlogservice.web.callers import author_of, origin_of
 from auditlogservice.web.client_authn import client_of
 from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.forms import read_form
@@ -75,9 +78,16 @@ async def _for_password(
     if "username" not in form or "password" not in form:
         raise InvalidTokenRequest("username and password are needed")
     here = services(request)
-    user = await here.accounts.sign_in(form["username"], form["password"])
+    try:
+        user = await here.accounts.sign_in(form["username"], form["password"])
+    except InvalidGrant:
+        here.failed_logins.tell(form["username"], origin_of(request))
+        raise
     _require_some(user.scopes, wanted)
-    return await here.tokens.issue(user, wanted)
+    token = await here.tokens.issue(user, wanted)
+    entry = telling.signed_in(user, token.scopes, expires_in=token.expires_in)
+    await here.self_audit.record(acts.LOGIN_SUCCEEDED, author_of(request, user), entry)
+    return token
 
 
 async def _for_client(

@@ -10,9 +10,12 @@ from starlette.responses import Response
 
 from auditlogservice.access import DEFAULT_SCOPES, describe_user, format_scopes
 from auditlogservice.errors import Conflict
+from auditlogservice.ledger import acts, telling
+from auditlogservice.ledger.passwords import check_password
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Anyone, UserManager
 from auditlogservice.web.bodies import read_small
+from auditlogservice.web.callers import author_of
 from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.questions import refuse_parameters
 from auditlogservice.web.reach import TENANT, grantable, require_all, tenant_of, with_tenant
@@ -88,9 +91,12 @@ async def add_user(request: Request, caller: UserManager) -> Response:
     tenant = await tenant_of(request, caller)
     asked = await read_small(request, NewUser)
     scopes = grantable(caller, asked.scopes)
-    user = await services(request).accounts.add(
-        asked.name, asked.password, scopes=scopes, tenant=tenant
-    )
+    here = services(request)
+    await here.accounts.check_new(asked.name, asked.password, tenant=tenant)
+    async with here.self_audit.doing(
+        acts.USER_ADDED, author_of(request, caller, tenant), telling.user_added(asked.name, scopes)
+    ):
+        user = await here.accounts.add(asked.name, asked.password, scopes=scopes, tenant=tenant)
     address = with_tenant(f"/users/{user.name}", tenant, caller)
     return json_answer(describe_user(user), 201, {"Location": address})
 
@@ -123,15 +129,22 @@ async def change_user(request: Request, name: str, caller: UserManager) -> Respo
     """
     tenant = await tenant_of(request, caller)
     asked = await read_small(request, UserChange)
-    accounts = services(request).accounts
-    user = await accounts.user(name, tenant=tenant)
+    here = services(request)
+    user = await here.accounts.user(name, tenant=tenant)
     require_all(caller, user.scopes)
     scopes = None if asked.scopes is None else grantable(caller, asked.scopes)
     if user.id == caller.user_id and (asked.disabled or scopes is not None):
         raise Conflict("nobody can disable themselves or change their own scopes")
-    user = await accounts.change(
+    if asked.password is not None:
+        check_password(asked.password)
+    entry = telling.user_changed(
         user, password=asked.password, scopes=scopes, disabled=asked.disabled
     )
+    author = author_of(request, caller, tenant)
+    async with here.self_audit.doing(acts.USER_CHANGED, author, entry):
+        user = await here.accounts.change(
+            user, password=asked.password, scopes=scopes, disabled=asked.disabled
+        )
     return json_answer(describe_user(user))
 
 
@@ -145,11 +158,14 @@ async def change_user(request: Request, name: str, caller: UserManager) -> Respo
 async def remove_user(request: Request, name: str, caller: UserManager) -> Response:
     """Remove a user, who has no scope that the caller lacks; its events stay."""
     tenant = await tenant_of(request, caller)
-    accounts = services(request).accounts
-    user = await accounts.user(name, tenant=tenant)
+    here = services(request)
+    user = await here.accounts.user(name, tenant=tenant)
     require_all(caller, user.scopes)
     if user.id == caller.user_id:
         raise Conflict("nobody can remove themselves")
-    await accounts.remove(user)
-    await services(request).api_tokens.forget(user.id)
+    async with here.self_audit.doing(
+        acts.USER_REMOVED, author_of(request, caller, tenant), telling.user_removed(user)
+    ):
+        await here.accounts.remove(user)
+        await here.api_tokens.forget(user.id)
     return Response(status_code=204)
