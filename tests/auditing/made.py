@@ -103,10 +103,10 @@ class Made:
             nothing = [None] * (stop - max(first, len(self.entries)))
             yield Stretch(
                 first,
-                self.entries[first:stop] + nothing,
+                [*self.entries[first:stop], *nothing],
                 tile[start * HASH_BYTES : (start + stop - first) * HASH_BYTES],
-                self.salts[first:stop] + nothing,
-                self.payloads[first:stop] + nothing,
+                [*self.salts[first:stop], *nothing],
+                [*self.payloads[first:stop], *nothing],
             )
             first = stop
 
