@@ -12,7 +12,13 @@ import orjson
 
 from auditlogservice.damage import DAMAGE
 from auditlogservice.events import Erasure, EventId, Record, Sequence, tombstone_id
-from auditlogservice.store.comparing import flaw_of_erasure, flaw_of_record, flaws_of_checkpoint
+from auditlogservice.store.comparing import (
+    READERS,
+    flaw_of_document,
+    flaw_of_erasure,
+    flaw_of_record,
+    flaws_of_checkpoint,
+)
 from auditlogservice.store.port import Published
 from auditlogservice.store.sqlite.database import migrate
 from auditlogservice.store.sqlite.schema import MIGRATIONS
@@ -30,6 +36,7 @@ def contradictions(connection: apsw.Connection) -> Iterator[str]:
         ("the schema", _schema),
         ("the logs", _heads),
         ("the checkpoints", _checkpoints),
+        ("the documents", _documents),
         ("the records", _records),
         ("the index of terms", _terms),
     )
@@ -91,6 +98,14 @@ def _checkpoints(connection: apsw.Connection) -> Iterator[str]:
     )
     for tenant, size, note, end in rows:
         yield from flaws_of_checkpoint(tenant, Published(size, note), end or 0)
+
+
+def _documents(connection: apsw.Connection) -> Iterator[str]:
+    for kind in READERS:
+        rows = connection.execute("SELECT tenant, id, body FROM documents WHERE kind=?", (kind,))
+        for tenant, name, body in rows:
+            if flaw := flaw_of_document(kind, tenant, name, body):
+                yield flaw
 
 
 def _records(connection: apsw.Connection) -> Iterator[str]:
