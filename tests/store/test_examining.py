@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -58,6 +59,27 @@ async def test_a_store_of_awkward_records_and_erasures_does_not_contradict_itsel
     for record in records[::7]:
         await erase(store, record)
     assert await store.ledger.examine() == []
+
+
+async def test_what_comes_in_and_goes_meanwhile_is_no_contradiction(store: Store) -> None:
+    """`fsck` runs beside servers that write."""
+    records = await kept(store)
+
+    enough = asyncio.Event()
+
+    async def work() -> None:
+        for n, record in enumerate(records):
+            drafts = draft(tenant=TENANT), draft(tenant=f"tenant-{n}")
+            await store.events.append([Submission((each,)) for each in drafts])
+            await erase(store, record)
+            if enough.is_set():
+                return
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(work())
+        found = [await store.ledger.examine() for _ in range(5)]
+        enough.set()
+    assert found == [[]] * 5
 
 
 @pytest.mark.parametrize("kind", ["hold", "erasure"])
