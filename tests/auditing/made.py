@@ -34,6 +34,7 @@ class Made:
     tiles: dict[Tile, bytes] = field(default_factory=dict)
     notes: list[bytes] = field(default_factory=list)
     later: dict[int, bool] = field(default_factory=dict)  # what another look finds
+    unsigned: int = 0  # before which place it tells what no checkpoint covers
 
     @classmethod
     def of(cls, count: int) -> Made:
@@ -65,10 +66,16 @@ class Made:
 
     def seal(self) -> Made:
         """Make the tree of the entries, and sign it; a later checkpoint is told later."""
-        leaves = [self.leaf(place) for place in range(len(self.entries))]
-        self.tiles = extended(0, {}, leaves)
-        self.notes.append(signed(len(leaves), Edge().extended(leaves).root))
+        self.tiles = self.grown()
+        self.notes.append(signed(len(self.entries), Edge().extended(self._leaves()).root))
         return self
+
+    def grown(self) -> dict[Tile, bytes]:
+        """Return the tiles of all entries, signed or not."""
+        return extended(0, {}, self._leaves())
+
+    def _leaves(self) -> list[bytes]:
+        return [self.leaf(place) for place in range(len(self.entries))]
 
     def leaf(self, place: int) -> bytes:
         return leaf_hash(self.entries[place] or b"")
@@ -86,16 +93,20 @@ class Made:
     def size(self) -> int:
         return len(self.entries)
 
+    def unsigned_end(self) -> int:
+        return self.unsigned
+
     def stretches(self, first: int, end: int) -> Iterator[Stretch]:
         while first < end:
             stop = min(end, (first // WIDTH + 1) * WIDTH)
-            tile, start = self.tiles[Tile(0, first // WIDTH)], first % WIDTH
+            tile, start = self.tiles.get(Tile(0, first // WIDTH), b""), first % WIDTH
+            nothing = [None] * (stop - max(first, len(self.entries)))
             yield Stretch(
                 first,
-                self.entries[first:stop],
+                [*self.entries[first:stop], *nothing],
                 tile[start * HASH_BYTES : (start + stop - first) * HASH_BYTES],
-                self.salts[first:stop],
-                self.payloads[first:stop],
+                [*self.salts[first:stop], *nothing],
+                [*self.payloads[first:stop], *nothing],
             )
             first = stop
 

@@ -224,6 +224,19 @@ async def test_an_old_checkpoint_that_is_told_again_has_shrunk(
 # ---- what an erasure may look like --------------------------------------------------------
 
 
+async def test_fsck_finds_a_tombstone_that_no_checkpoint_covers_yet(
+    settings: Settings, stranger: Stranger, insider: Insider
+) -> None:
+    """So it is after a kill right behind an erasure."""
+    async with node(settings) as (api, user):
+        await erase(api, user, insider.rows()[VICTIM].id, "asked")
+    insider.put_checkpoint(stranger.seen, SIZE)
+    report, own = await stranger.check(settings)
+    assert (report.findings, own.findings) == ([], [])
+    assert report.states == {"ERASED:asked": 1, State.OK: SIZE}
+    assert report.behind == 1
+
+
 async def test_content_that_came_back_behind_its_tombstone_is_an_incomplete_erasure(
     settings: Settings, stranger: Stranger, insider: Insider
 ) -> None:

@@ -125,6 +125,25 @@ def test_a_tombstone_behind_the_checkpoint_is_waited_for_in_a_newer_one() -> Non
     assert report.states == {"OK": 300, "ERASED:asked": 1}
 
 
+def test_a_tombstone_that_nobody_has_signed_yet_explains_where_the_source_tells_it() -> None:
+    log = Made.of(300)
+    log.bury(7)
+    log.erase(7)
+    log.tiles = log.grown()
+    assert said(report_of(log)) == [(State.MISSING, 7)]
+    log.unsigned = 301
+    report = report_of(log)
+    assert (report.states, report.findings) == ({"OK": 300, "ERASED:asked": 1}, [])
+    assert (report.size, report.behind) == (301, 1)
+
+
+def test_where_no_records_are_a_log_ends_whatever_end_the_source_tells() -> None:
+    log = Made.of(300)
+    log.erase(7)
+    log.unsigned = 100_000
+    assert report_of(log).size == 300
+
+
 def test_a_newer_checkpoint_that_is_not_signed_changes_nothing() -> None:
     log = Made.of(300)
     log.bury(7)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import apsw
 import pytest
 from corpus import made_drafts
 
 from answers import outcomes_of
+from auditlogservice.filters import Is
+from auditlogservice.governance import Hold
 from auditlogservice.ledger.eraser import Eraser
 from auditlogservice.store.mongodb import open_mongodb
-from auditlogservice.store.port import Appended, Submission
+from auditlogservice.store.port import Appended, Document, Submission
 from auditlogservice.store.sqlite import database, open_sqlite
 from strategies import NOON, draft
 
@@ -56,6 +59,42 @@ async def test_a_store_of_awkward_records_and_erasures_does_not_contradict_itsel
     for record in records[::7]:
         await erase(store, record)
     assert await store.ledger.examine() == []
+
+
+async def test_what_comes_in_and_goes_meanwhile_is_no_contradiction(store: Store) -> None:
+    """`fsck` runs beside servers that write."""
+    records = await kept(store)
+
+    enough = asyncio.Event()
+
+    async def work() -> None:
+        for n, record in enumerate(records):
+            drafts = draft(tenant=TENANT), draft(tenant=f"tenant-{n}")
+            await store.events.append([Submission((each,)) for each in drafts])
+            await erase(store, record)
+            if enough.is_set():
+                return
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(work())
+        found = [await store.ledger.examine() for _ in range(5)]
+        enough.set()
+    assert found == [[]] * 5
+
+
+@pytest.mark.parametrize("kind", ["hold", "erasure"])
+async def test_what_stops_all_erasing_because_it_cannot_be_read_is_told(
+    store: Store, kind: Literal["hold", "erasure"]
+) -> None:
+    hold = Hold(
+        id="h1", where=Is("actor.id", "bob"), reason="case", placed_by="eve", placed_at=NOON
+    )
+    await store.documents.put(
+        Document(kind="hold", tenant=TENANT, id=hold.id, body=hold.to_body())
+    )
+    assert await store.ledger.examine() == []
+    await store.documents.put(Document(kind=kind, tenant=TENANT, id="x1", body=b'{"where":'))
+    assert await store.ledger.examine() == [f"the {kind} x1 of acme cannot be read"]
 
 
 async def test_an_empty_store_does_not_contradict_itself(store: Store) -> None:

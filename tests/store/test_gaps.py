@@ -196,6 +196,26 @@ async def test_what_was_folded_is_not_folded_again_while_a_reader_keeps_the_wal(
     assert sum(seen) <= wal
 
 
+async def test_what_could_not_be_wiped_is_wiped_with_the_next_fold(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The WAL, which says which pages these are, is begun anew in between."""
+
+    def fails(*_: object) -> None:
+        raise apsw.CantOpenError("too many open files")
+
+    chance = random.Random(2)
+    store = await open_sqlite(str(path))
+    await _append(store, chance, HEX)
+    with monkeypatch.context() as patched:
+        patched.setattr(folding, "wipe_gaps", fails)
+        await _random_log(store, chance, 3)
+    await _append(store, chance, HEX)
+    assert _marks(path) == []
+    await store.close()
+    assert leftovers(path) == []
+
+
 async def test_what_a_reader_has_held_up_is_folded_clean_once_it_has_ended(path: Path) -> None:
     store = await open_sqlite(str(path))
     await store.events.ping()

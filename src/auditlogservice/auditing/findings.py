@@ -50,8 +50,9 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """What was found. `behind` records lie behind the checkpoint, and were not looked at.
+    """What was found. `behind` records lie behind the checkpoint.
 
+    They are looked at only for tombstones, and in a store only: `size` counts them then.
     `unsigned` of them were there when the audit began, and no checkpoint covers them even now.
     """
 

@@ -2,7 +2,8 @@
 
 A log goes on while it is audited, and records are erased meanwhile. So what could be explained by
 that is looked at again, and where a tombstone may be behind the checkpoint, the audit goes on to
-a newer one, whose tree it then has built too.
+a newer one, whose tree it then has built too. A store can be asked for what nobody has signed yet,
+and so a process that was killed right after an erasure raises no alarm either.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from auditlogservice.merkle import HASH_BYTES
 from auditlogservice.notes import Note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from auditlogservice.auditing.audit import Stretch
     from auditlogservice.notes import VerifierKey
@@ -42,6 +43,10 @@ class Source(Protocol):
 
     def size(self) -> int:
         """Return how many records there are now, as far as can be told."""
+        ...
+
+    def unsigned_end(self) -> int:
+        """Return before which place records are told that no checkpoint covers; 0 if none are."""
         ...
 
     def stretches(self, first: int, end: int) -> Iterator[Stretch]:
@@ -99,10 +104,12 @@ def audit(
         note, checkpoint = later, newer
         work.expect(_landmark(newer))
         _walk(source, work, newer.size, progress)
+    signed = work.size
+    _walk_unsigned(source, work)
     _end(source, work)
     report.origin = checkpoint.origin if checkpoint else ""
     report.size, report.root = work.size, work.root
-    report.behind = max(0, source.size() - work.size)
+    report.behind = max(0, source.size() - signed)
     if checkpoint is not None and wait is not None:
         _expect_signed(source, report, there, checkpoint.size, keys, wait)
     return report, note
@@ -125,17 +132,30 @@ def read_checkpoint(note: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:
 
 def _walk(source: Source, work: Audit, end: int, progress: Progress) -> None:
     for stretch in source.stretches(work.size, end):
-        for tile, expected in work.add(stretch).items():
-            found = source.tile(tile, len(expected) // HASH_BYTES)
-            work.check(tile, found=found, expected=expected)
+        _compare(source, work, work.add(stretch))
         progress(work.size, end)
+
+
+def _walk_unsigned(source: Source, work: Audit) -> None:
+    """Look for tombstones up to where no record is: an end that nobody signed may be any."""
+    end = source.unsigned_end() if work.waits() else 0
+    if end <= work.size:
+        return
+    for stretch in source.stretches(work.size, end):
+        if not any(stretch.entries):
+            return
+        _compare(source, work, work.add(stretch))
+
+
+def _compare(source: Source, work: Audit, tiles: Mapping[Tile, bytes]) -> None:
+    for tile, expected in tiles.items():
+        found = source.tile(tile, len(expected) // HASH_BYTES)
+        work.check(tile, found=found, expected=expected)
 
 
 def _end(source: Source, work: Audit) -> None:
     """Look at what the end of the log decides."""
-    for tile, expected in work.partial().items():
-        found = source.tile(tile, len(expected) // HASH_BYTES)
-        work.check(tile, found=found, expected=expected)
+    _compare(source, work, work.partial())
     for place in work.buried()[:MAX_LOOKS]:
         if not source.has_content(place):
             work.gone(place)

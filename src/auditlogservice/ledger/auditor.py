@@ -84,6 +84,9 @@ class StoredLog:
     def size(self) -> int:
         return self._wait(self._store.size(self._tenant))
 
+    def unsigned_end(self) -> int:
+        return self.size()
+
     def stretches(self, first: int, end: int) -> Iterator[Stretch]:
         while first < end:
             stop = min(end, (first // WIDTH + 1) * WIDTH)

@@ -67,8 +67,6 @@ class Eraser:
             raise EventNotFound
         if isinstance(fate, Held):
             raise EventHeld(fate.holds)
-        if fate is None:
-            raise EventNotFound
         if (fate.erased_by, fate.reason) != (principal.name, reason):  # another was quicker
             raise fate.error(principal.tenant)
 

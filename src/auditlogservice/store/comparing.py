@@ -8,15 +8,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditlogservice.checkpoints import Checkpoint
-from auditlogservice.errors import InputRefused
+from auditlogservice.errors import InputRefused, StoreBroken
+from auditlogservice.governance import read_erasure, read_hold
 from auditlogservice.notes import Note
 from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from auditlogservice.events import Erasure, Record
     from auditlogservice.store.port import Published
+
+
+# Documents without which nothing can be erased: where one cannot be read, erasing stops.
+READERS: Mapping[str, Callable[[str, bytes], object]] = {
+    "erasure": read_erasure,
+    "hold": read_hold,
+}
 
 
 def flaw_of_record(record: Record, fingerprint: bytes) -> str | None:
@@ -56,3 +64,12 @@ def flaws_of_checkpoint(tenant: str, published: Published, end: int) -> Iterator
         yield f"the checkpoint of {tenant} is that of {checkpoint.origin}"
     if checkpoint.size > end:
         yield f"the log of {tenant} should have {checkpoint.size} records, and has {end}"
+
+
+def flaw_of_document(kind: str, tenant: str, name: str, body: bytes) -> str | None:
+    """Return what is wrong with a document of a kind that READERS has; None if nothing is."""
+    try:
+        READERS[kind](name, body)
+    except StoreBroken:
+        return f"the {kind} {name} of {tenant} cannot be read"
+    return None

@@ -40,6 +40,7 @@ class Folding:
         self._frames = 0  # of the WAL, after the last commit
         self._header = b""  # of the WAL when it was last folded,
         self._folded = 0  # and how many of its frames were
+        self._due: set[int] = set()  # pages that are in the file, and not wiped there yet
         writer.set_wal_hook(self._count)  # in the place of SQLite's own, which folds
 
     def _count(self, _connection: apsw.Connection, _name: str, frames: int) -> int:
@@ -68,8 +69,12 @@ class Folding:
             self._wipe(range(1, pages + 1))
             self._writer.execute("DELETE FROM wiped")
             self._writer.execute("INSERT INTO wiped (version) VALUES (?)", (version,))
-        elif new := self._new_pages(frames):
-            self._wipe(new)
+        else:
+            # Kept if wiping fails: the next commit may begin the WAL anew, which says which.
+            self._due |= self._new_pages(frames)
+        if self._due:
+            self._wipe(self._due)
+            self._due.clear()
         self._folded = self._frames = frames
         return True
 
