@@ -10,7 +10,7 @@ from joserfc.jwk import KeySet
 
 from auditlogservice.access import Scope
 from auditlogservice.ledger.credentials import MAX_REVOKED
-from auditlogservice.runtime.wiring import retire_token_key
+from auditlogservice.runtime.cli.keys import retire_key
 from bearers import basic, bearing, enter, get, make, status, text_of
 from running import PASSWORD, running
 
@@ -266,7 +266,7 @@ async def test_what_a_retired_key_signed_is_out_on_every_node_within_a_second(
         )
         for node in (one, other):
             assert [await status(node, each) for each in (stolen, unhurt)] == [200, 200]
-        await retire_token_key(settings, mine)
+        await retire_key(settings.store_url, settings.data_dir, mine)
         for node in (one, other):
             node.time.advance(seconds=1)
             assert [await status(node, each) for each in (stolen, unhurt)] == [401, 200]

@@ -28,7 +28,7 @@ async def test_an_operator_makes_suspends_resumes_and_removes_a_tenant(api: Api)
     told = made.json()
     assert told == {
         "name": "acme", "created_at": told["created_at"], "suspended": False, "events": 0,
-        "users": 0,
+        "users": 0, "clients": 0,
     }  # fmt: skip
     assert made.headers["location"] == "/tenants/acme"
     listed = (await api.http.get("/tenants", headers=operator)).json()
