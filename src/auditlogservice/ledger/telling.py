@@ -15,7 +15,7 @@ from auditlogservice.times import format_utc
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from auditlogservice.access import Scope, Tenant, User
+    from auditlogservice.access import Principal, Scope, Tenant, User
     from auditlogservice.canonical import Json
     from auditlogservice.ledger.clients import Client, ClientSecret
     from auditlogservice.ledger.credentials import ApiToken
@@ -60,12 +60,12 @@ def user_removed(user: User) -> Entry:
     )
 
 
-def signed_in(user: User, token: IssuedToken) -> Entry:
+def signed_in(who: User | Principal, scopes: frozenset[Scope], *, expires_in: int) -> Entry:
     return Entry(
-        detail=f"{user.name} signed in",
+        detail=f"{who.name} signed in",
         kind="user",
-        id=user.name,
-        data={"scopes": _spelled(token.scopes), "expires_in": token.expires_in},
+        id=who.name,
+        data={"scopes": _spelled(scopes), "expires_in": expires_in},
     )
 
 
