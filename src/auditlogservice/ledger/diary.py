@@ -44,7 +44,9 @@ class Actor:
 
 
 def actor_named(name: str | None) -> Actor:
-    """Return whom a name in records is that of: no user's name has a colon."""
+    """Return whom a name in records is that of: no user's name has a colon, or begins with @."""
+    if name == SERVICE_USER:
+        return Actor(name, "service")
     if name is None or ":" not in name:
         return Actor(name)
     return Actor(name, "client" if name.startswith(CLIENT_PREFIX) else "external")
