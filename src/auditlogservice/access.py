@@ -33,6 +33,7 @@ class Scope(StrEnum):
 # which could not take everything home in one go.
 DEFAULT_SCOPES = frozenset({Scope.EVENTS_WRITE, Scope.EVENTS_READ, Scope.EVENTS_DELETE})
 DEFAULT_TENANT = "default"
+CLIENT_PREFIX = "client:"  # of the names of clients in records; no user's name has a colon
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -71,7 +72,7 @@ class Tenant:
     """Users with a log of their own, apart from all others.
 
     `created_at` is None if that was never written down. `events` counts the records of the log,
-    those that were erased too. While it is `suspended` none of its users comes in.
+    those that were erased too. While it is `suspended` none of its users and clients comes in.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Tenant:
     suspended: bool
     events: int
     users: int
+    clients: int
 
 
 def describe_tenant(tenant: Tenant) -> dict[str, str | int | bool | None]:
@@ -89,6 +91,7 @@ def describe_tenant(tenant: Tenant) -> dict[str, str | int | bool | None]:
         "suspended": tenant.suspended,
         "events": tenant.events,
         "users": tenant.users,
+        "clients": tenant.clients,
     }
 
 

@@ -22,8 +22,9 @@ Messages are for people; they never carry a driver's text, a secret or a stack.
     ├── EventErased
     ├── Conflict ── UserExists, ClientExists, EventHeld, OwnRecordKept, Outdated
     ├── Limited ── TooManyAttempts, RateLimited, QuotaExceeded
-    ├── Unavailable ── Overloaded, StoreUnreachable, StorageFull, StoreBroken, QueryTimeout,
-    │                   NotSigned, LedgerDamaged, IssuerUnreachable, OutcomeUnknown
+    ├── Unavailable ── Overloaded, StoreUnreachable, StorageFull, QueryTimeout,
+    │   │               NotSigned, LedgerDamaged, IssuerUnreachable, OutcomeUnknown
+    │   └── StoreBroken ── LogDamaged
     ├── ProofInvalid
     └── UnsafeSetup
 """
@@ -362,8 +363,21 @@ class StoreBroken(Unavailable):
 
     retry_after = 60
 
+    def __init__(
+        self,
+        message: str = "the database reported damage; writing is off until an operator restarts",
+    ) -> None:
+        super().__init__(message)
+
+
+class LogDamaged(StoreBroken):
+    """The log of one tenant does not end as its records left it, so nothing is added to it.
+
+    The store itself works. Nothing of this was kept.
+    """
+
     def __init__(self) -> None:
-        super().__init__("the database reported damage; writing is off until an operator restarts")
+        super().__init__("this log is damaged and takes no more records; `fsck` says where")
 
 
 class QueryTimeout(Unavailable):

@@ -201,7 +201,8 @@ class _Mongo:
         with self._database() as database:
             database.logs.update_one({}, {"$set": {"tiles": growing}})
             database.tiles.delete_many({})
-            database.tiles.insert_many(full)
+            if full:
+                database.tiles.insert_many(full)
 
     def put_checkpoint(self, note: bytes, size: int) -> None:
         new = {"note": Binary(note), "size": Int64(size)}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from examined import Stranger, erase, filled, node, transport_of
 from insider import insider_of
+from test_watched import attacked, cut_the_tail
 from typer.testing import CliRunner
 
 from auditlogservice.client import Client
@@ -239,3 +240,15 @@ async def test_fsck_passes_a_whole_store_and_names_what_is_wrong_in_another(
     report = json.loads(cut.stdout)
     assert report["logs"]["default"]["states"] == {"MISSING": 1, "OK": SIZE - 1}
     assert report["store"]
+
+
+async def test_verify_of_a_log_that_takes_no_records_says_where_as_of_any_other(
+    full: Settings, desk: Desk
+) -> None:
+    async with attacked(full, cut_the_tail) as (api, stranger, reader):
+        await desk.sit_down(api, reader)
+        saved = desk.folder / "checkpoint"
+        saved.write_bytes(stranger.seen)
+        done = await desk.run("verify", "--vkey", desk.vkey, "--since", saved)
+    assert done.exit_code == 1, done.output
+    assert "MISSING" in done.output

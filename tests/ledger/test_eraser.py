@@ -106,7 +106,7 @@ async def test_the_tombstone_says_which_leaf_who_and_why(
     assert isinstance(left, Record)
     told = left.fields()
     assert (told["event_type"], told["user_id"]) == (TOMBSTONE_TYPE, SERVICE_USER)
-    assert told["actor"] == {"id": "alice"}
+    assert told["actor"] == {"id": "alice", "name": "alice", "type": "user"}
     assert told["event_data"] == {
         "_id": record.id,
         "sequence": 0,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
+from secrets import token_bytes
 from typing import TYPE_CHECKING
 
 import pytest
 
 from auditlogservice.access import Tenant, User
 from auditlogservice.errors import Conflict, InvalidInput, NotFound, StoreBroken
+from auditlogservice.ledger.clients import Clients
 from auditlogservice.ledger.tenants import FRESHNESS, Tenants
 from auditlogservice.store.port import Document, Submission
 from strategies import NOON, draft
@@ -52,7 +54,7 @@ async def record(store: Store, tenant: str) -> None:
     await store.events.append([Submission((draft(tenant=tenant),))])
 
 
-ACME = Tenant(name="acme", created_at=NOON, suspended=False, events=0, users=0)
+ACME = Tenant(name="acme", created_at=NOON, suspended=False, events=0, users=0, clients=0)
 
 
 async def test_a_new_tenant_has_nothing_in_it(store: Store) -> None:
@@ -101,7 +103,7 @@ async def test_what_is_written_down_stays_as_it_was(store: Store) -> None:
     await tenants.suspend("acme")
     assert not await tenants.ensure("acme")
     assert await tenants.get("acme") == Tenant(
-        name="acme", created_at=NOON, suspended=True, events=0, users=0
+        name="acme", created_at=NOON, suspended=True, events=0, users=0, clients=0
     )
 
 
@@ -130,6 +132,22 @@ async def test_only_an_empty_tenant_is_removed(store: Store) -> None:
     with pytest.raises(Conflict, match=r"records: 1, users: 0.*suspend it"):
         await tenants.remove("acme")
     assert [each.name for each in await tenants.all()] == ["acme"]
+
+
+async def test_a_tenant_that_has_nothing_but_a_client_shows_and_is_not_removed(
+    store: Store,
+) -> None:
+    tenants = tenants_of(store)
+    clients = Clients(store.documents, tenants=tenants, clock=Clock(), entropy=token_bytes)
+    client = await clients.add("web-shop", scopes=frozenset(), tenant="acme")
+    await store.documents.remove("tenant", "acme", "state")  # as if nothing were written down
+    (shown,) = await tenants.all()
+    assert (shown.name, shown.users, shown.clients) == ("acme", 0, 1)
+    assert await tenants.get("acme") == shown
+    with pytest.raises(Conflict, match=r"users: 0, clients: 1.*suspend it"):
+        await tenants.remove("acme")
+    await clients.remove(client)
+    assert await tenants.all() == []
 
 
 @pytest.mark.parametrize("deed", ["get", "suspend", "resume", "remove"])

@@ -45,8 +45,9 @@ def line(settings: Settings) -> Line:
 def test_a_tenant_comes_to_be_with_its_first_user_or_by_itself(line: Line) -> None:
     assert line.tenants() == {"acme": (False, 1)}
     assert line("tenants", "add", "zeta").output == "added zeta\n"
-    assert line.tenants() == {"acme": (False, 1), "zeta": (False, 0)}
-    (told, _) = json.loads(line("tenants", "list", "--json").output)
+    # What is done to tenants is in the log of `default`, which comes to be with it.
+    assert line.tenants() == {"acme": (False, 1), "default": (False, 0), "zeta": (False, 0)}
+    (told, *_) = json.loads(line("tenants", "list", "--json").output)
     assert told["created_at"].endswith("Z")
     table = line("tenants", "list").output
     assert "acme" in table
@@ -55,10 +56,10 @@ def test_a_tenant_comes_to_be_with_its_first_user_or_by_itself(line: Line) -> No
 
 def test_a_tenant_is_suspended_and_resumed(line: Line) -> None:
     assert line("tenants", "suspend", "acme").output == "suspended acme\n"
-    assert line.tenants() == {"acme": (True, 1)}
+    assert line.tenants()["acme"] == (True, 1)
     assert "suspended" in line("tenants", "list").output
     assert line("tenants", "resume", "acme").output == "resumed acme\n"
-    assert line.tenants() == {"acme": (False, 1)}
+    assert line.tenants()["acme"] == (False, 1)
 
 
 def test_a_tenant_is_removed_as_long_as_nobody_has_ever_been_in_it(line: Line) -> None:
@@ -69,7 +70,7 @@ def test_a_tenant_is_removed_as_long_as_nobody_has_ever_been_in_it(line: Line) -
     refused = line("tenants", "remove", "acme")
     assert refused.exit_code == 1
     assert "suspend it instead" in " ".join(refused.stderr.split())
-    assert line.tenants() == {"acme": (False, 0)}
+    assert line.tenants() == {"acme": (False, 0), "default": (False, 0)}
 
 
 def test_a_store_that_is_not_there_is_not_made_by_a_look_at_it(tmp_path: Path) -> None:

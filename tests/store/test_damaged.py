@@ -17,7 +17,7 @@ from pymongo.uri_parser import parse_uri
 from trees import examined
 
 from answers import outcomes_of
-from auditlogservice.errors import StoreBroken
+from auditlogservice.errors import LogDamaged, StoreBroken
 from auditlogservice.filters import EVERYTHING, Is, Not
 from auditlogservice.store.mongodb import open_mongodb
 from auditlogservice.store.mongodb.schema import EVENTS, LOGS
@@ -154,7 +154,7 @@ async def test_nothing_is_appended_to_a_tree_whose_growing_tile_is_not_whole(
         new, others, known = draft(), draft(tenant="other"), draft(key="k")
         submissions = [Submission((each,)) for each in (new, others, known)]
         broken, *answers = await store.events.append(submissions)
-        assert isinstance(broken, StoreBroken)
+        assert isinstance(broken, LogDamaged)
         kinds = [type(outcome) for (outcome,) in outcomes_of(answers)]
         assert kinds == [Appended, Replayed]
         with pytest.raises(StoreBroken):
@@ -208,7 +208,7 @@ async def test_a_log_that_was_set_back_keeps_nothing_and_holds_up_nobody(
         async with asyncio.timeout(5):
             submissions = [Submission((draft(),)), Submission((draft(tenant="other"),))]
             broken, other = await store.events.append(submissions)
-        assert isinstance(broken, StoreBroken)
+        assert isinstance(broken, LogDamaged)
         assert [type(outcome) for (outcome,) in outcomes_of([other])] == [Appended]
     damaged.set_back(SIZE)
     await keep(store.events, draft())
@@ -222,7 +222,7 @@ async def test_a_log_that_is_set_back_under_a_node_that_writes_it_keeps_nothing(
     store = await damaged.opened()
     await keep(store.events, draft())  # so that the node knows where the log ends
     damaged.set_back(MIDDLE)
-    with pytest.raises(StoreBroken):
+    with pytest.raises(LogDamaged):
         await append(store.events, draft())
     damaged.set_back(SIZE + 1)
     await keep(store.events, draft())

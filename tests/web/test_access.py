@@ -502,7 +502,9 @@ async def test_the_way_to_end_a_leaked_token_key_that_the_document_tells_does_so
     async with running(settings) as one, running(elsewhere) as other:
         leaked = await one.add("alice")
         unhurt = await other.sign_in("alice")
-        rotated = await asyncio.to_thread(run, *rotate.split(), *folder)
+        rotated = await asyncio.to_thread(
+            run, *rotate.split(), "--store", settings.store_url, *folder
+        )
         for node in (one, other):  # a new key alone ends nothing
             assert (await node.http.get("/me", headers=leaked)).status_code == 200
         old = rotated.stdout.split()[-1]

@@ -10,9 +10,10 @@ from joserfc.jwk import KeySet
 
 from auditlogservice.access import Scope
 from auditlogservice.ledger.credentials import MAX_REVOKED
-from auditlogservice.runtime.wiring import retire_token_key
+from auditlogservice.runtime.cli.keys import retire_key
 from bearers import basic, bearing, enter, get, make, status, text_of
 from running import PASSWORD, running
+from watching import own_records
 
 if TYPE_CHECKING:
     from auditlogservice.runtime.settings import Settings
@@ -266,7 +267,12 @@ async def test_what_a_retired_key_signed_is_out_on_every_node_within_a_second(
         )
         for node in (one, other):
             assert [await status(node, each) for each in (stolen, unhurt)] == [200, 200]
-        await retire_token_key(settings, mine)
+        await retire_key(settings.store_url, settings.data_dir, mine)
+        (said,) = await own_records(one, "audit.key.retired")
+        assert (said["targets"], said["event_data"]) == (
+            [{"type": "key", "id": mine}],
+            {"signs": "tokens"},
+        )
         for node in (one, other):
             node.time.advance(seconds=1)
             assert [await status(node, each) for each in (stolen, unhurt)] == [401, 200]

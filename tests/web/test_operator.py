@@ -28,7 +28,7 @@ async def test_an_operator_makes_suspends_resumes_and_removes_a_tenant(api: Api)
     told = made.json()
     assert told == {
         "name": "acme", "created_at": told["created_at"], "suspended": False, "events": 0,
-        "users": 0,
+        "users": 0, "clients": 0,
     }  # fmt: skip
     assert made.headers["location"] == "/tenants/acme"
     listed = (await api.http.get("/tenants", headers=operator)).json()
@@ -193,7 +193,8 @@ async def test_an_operator_reads_nothing_that_another_tenant_keeps(api: Api) -> 
     names = await made(api, await api.add("alice", tenant="acme"), "acme")
     operator = await api.add("operator", tenant="operations")
     secrets = {"secret of acme", *(names[kind] for kind in names if kind.endswith("_id"))}
-    of_tenants = {route for route in SCOPED if route[1].startswith(("/tenants", "/users"))}
+    managed = ("/tenants", "/users", "/clients")
+    of_tenants = {route for route in SCOPED if route[1].startswith(managed)}
     for route in sorted(SCOPED.keys() - of_tenants - {STREAM}):
         url = f"{address(route, names)}?tenant=acme&{QUERIES.get(route, '')}"
         answer = await api.http.request(route[0], url, json=BODIES.get(route), headers=operator)
@@ -231,7 +232,7 @@ async def test_a_suspended_tenant_is_shut_on_every_node_within_a_second_and_open
         await one.http.patch("/tenants/acme", json=change, headers=operator)
         for node in (one, other):
             node.time.advance(seconds=1)
-            assert await node.listed(alice) == [record]
+            assert await node.listed(alice, "?user_id=alice") == [record]
             await node.sign_in("alice")
 
 

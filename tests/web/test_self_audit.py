@@ -11,55 +11,25 @@ import pytest
 from browsing import Browser
 from test_follow import listening
 
-from auditlogservice.access import Principal, Scope
+from auditlogservice.access import Scope
 from auditlogservice.errors import StorageFull, StoreBroken, StoreUnreachable
-from auditlogservice.filters import Is
 from auditlogservice.governance import SERVICE_USER
 from auditlogservice.ledger import logins
 from auditlogservice.ledger.acts import ACTS
 from auditlogservice.ledger.diary import Origin
 from auditlogservice.ledger.reads import MAX_QUESTION
-from auditlogservice.ledger.walk import START
 from auditlogservice.runtime.settings import Settings
 from auditlogservice.web.routes import follow
 from running import EVENT, PASSWORD, running
 from waiting import until
+from watching import begin_window, own_records
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from auditlogservice.store.port import Outcome, Submission
     from running import Api
 
 DOCS = Path(__file__).parents[2] / "docs"
 ALICE = {"actor": {"id": "alice", "type": "user"}}
-
-
-@pytest.fixture
-def full(settings: Settings) -> Settings:
-    return settings.model_copy(update={"self_audit": "full"})
-
-
-@pytest.fixture
-async def watched(full: Settings) -> AsyncIterator[Api]:
-    """A service that records all of its own acts, over each store in turn."""
-    async with running(full) as api:
-        yield api
-
-
-@pytest.fixture
-async def watched_memory(tmp_path: Path) -> AsyncIterator[Api]:
-    """The same, for claims in which the store has no part."""
-    async with running(Settings(store="sqlite:///:memory:", data_dir=tmp_path)) as api:
-        yield api
-
-
-async def own_records(api: Api, *types: str, tenant: str = "default") -> list[dict[str, Any]]:
-    """What the service has recorded, read from the store, since looking by HTTP is a read."""
-    nobody = Principal(user_id="", name="", tenant=tenant, scopes=frozenset())
-    export = await api.services.exporter.start(nobody, Is("user_id", SERVICE_USER), after=START)
-    found = [json.loads(record.answer()) async for page in export.pages for record in page]
-    return [one for one in found if not types or one["event_type"] in types]
 
 
 async def until_recorded(api: Api, event_type: str) -> list[dict[str, Any]]:
@@ -68,12 +38,6 @@ async def until_recorded(api: Api, event_type: str) -> list[dict[str, Any]]:
 
     await until(is_there)
     return await own_records(api, event_type)
-
-
-def begin_window(api: Api) -> None:
-    """Put the clock forward to where a window begins, so that what follows lies within one."""
-    now = api.time()
-    api.time.advance(minutes=5 - now.minute % 5, seconds=-now.second)
 
 
 def kinds(records: list[dict[str, Any]]) -> list[str]:

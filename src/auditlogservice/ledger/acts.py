@@ -32,11 +32,11 @@ LOGIN_SUCCEEDED = Act(
 )  # fmt: skip
 LOGIN_FAILED = Act(
     "audit.login.failed", "Login failed",
-    "somebody could not sign in, `attempts` times from one address",
+    "somebody, or a program, could not sign in, `attempts` times from one address",
     essential=False,
 )  # fmt: skip
 TOKEN_ISSUED = Act(
-    "audit.token.issued", "Token issued", "a token was issued to a program",
+    "audit.token.issued", "Token issued", "a client got a token, or an API token was made",
     essential=False, urgent=True,
 )  # fmt: skip
 TOKEN_REVOKED = Act(
@@ -57,13 +57,18 @@ USER_CHANGED = Act(
 USER_REMOVED = Act("audit.user.removed", "User removed", "a user was removed", urgent=True)
 CLIENT_ADDED = Act("audit.client.added", "Client added", "a program was registered", urgent=True)
 CLIENT_CHANGED = Act(
-    "audit.client.changed", "Client changed", "a program got other scopes or secrets", urgent=True
+    "audit.client.changed",
+    "Client changed",
+    "a program got other scopes, got or lost a secret, was disabled or enabled",
+    urgent=True,
 )
 CLIENT_REMOVED = Act(
     "audit.client.removed", "Client removed", "a program was removed", urgent=True
 )
 TENANT_ADDED = Act("audit.tenant.added", "Tenant added", "a tenant was added", urgent=True)
-TENANT_CHANGED = Act("audit.tenant.changed", "Tenant changed", "a tenant was changed", urgent=True)
+TENANT_CHANGED = Act(
+    "audit.tenant.changed", "Tenant changed", "a tenant was suspended or resumed", urgent=True
+)
 TENANT_REMOVED = Act("audit.tenant.removed", "Tenant removed", "a tenant was removed", urgent=True)
 LIMITS_CHANGED = Act(
     "audit.limits.changed",
@@ -96,6 +101,14 @@ REDACTION_CHANGED = Act(
     "audit.redaction.changed", "Redaction rules changed", "the redaction rules were replaced",
     urgent=True,
 )  # fmt: skip
+KEY_ROTATED = Act(
+    "audit.key.rotated", "Key rotated", "a new key that signs tokens or logs was made",
+    urgent=True,
+)  # fmt: skip
+KEY_RETIRED = Act(
+    "audit.key.retired", "Key retired", "a key that signed tokens or logs was given up",
+    urgent=True,
+)  # fmt: skip
 SETTINGS_CHANGED = Act(
     "audit.settings.changed", "Settings changed",
     "this log is kept under another AUDITLOG_SELF_AUDIT from here on",
@@ -114,6 +127,6 @@ ACTS = (
     USER_ADDED, USER_CHANGED, USER_REMOVED, CLIENT_ADDED, CLIENT_CHANGED, CLIENT_REMOVED,
     TENANT_ADDED, TENANT_CHANGED, TENANT_REMOVED, LIMITS_CHANGED,
     EVENTS_READ, EVENTS_EXPORTED, EVENT_ERASED, ERASURE_REQUESTED, ERASURE_DONE, ERASURE_FAILED,
-    HOLD_PLACED, HOLD_LIFTED, RETENTION_CHANGED, REDACTION_CHANGED, SETTINGS_CHANGED,
-    LEDGER_READ, LEDGER_VERIFIED,
+    HOLD_PLACED, HOLD_LIFTED, RETENTION_CHANGED, REDACTION_CHANGED,
+    KEY_ROTATED, KEY_RETIRED, SETTINGS_CHANGED, LEDGER_READ, LEDGER_VERIFIED,
 )  # fmt: skip

@@ -7,13 +7,15 @@ name, which is no user's name, and which it shares with no other client of its t
 from __future__ import annotations
 
 import re
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import orjson
 
 from auditlogservice.access import (
+    CLIENT_PREFIX,
     DEFAULT_TENANT,
     Scope,
     check_client_name,
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from auditlogservice.ledger.clock import Clock, Entropy
-    from auditlogservice.ledger.tenants import Tenants
     from auditlogservice.store.port import DocumentStore
 
 MAX_SECRETS = 2  # the one in use, and its successor
@@ -82,8 +83,13 @@ class Client:
 
     @property
     def actor(self) -> str:
-        """What it is called in records. No user's name has a colon."""
-        return f"client:{self.name}"
+        """What it is called in records."""
+        return f"{CLIENT_PREFIX}{self.name}"
+
+    def require_secret(self, secret_id: str) -> None:
+        """Raise NotFound if the client has no secret of this id."""
+        if all(secret.id != secret_id for secret in self.secrets):
+            raise NotFound("the client has no secret of this id")
 
 
 def describe_client(client: Client) -> dict[str, Any]:
@@ -110,9 +116,22 @@ def describe_secret(secret: ClientSecret) -> dict[str, Any]:
     }
 
 
+async def count_clients(documents: DocumentStore) -> Counter[str]:
+    """Return how many clients each tenant has that has any."""
+    return Counter(_client(document).tenant for document in await documents.all(_KIND))
+
+
+class TheirTenants(Protocol):
+    """What clients need of `Tenants`, which in turn counts clients."""
+
+    async def ensure(self, name: str) -> bool: ...
+
+    async def is_suspended(self, name: str) -> bool: ...
+
+
 class Clients:
     def __init__(
-        self, documents: DocumentStore, *, tenants: Tenants, clock: Clock, entropy: Entropy
+        self, documents: DocumentStore, *, tenants: TheirTenants, clock: Clock, entropy: Entropy
     ) -> None:
         self._documents = documents
         self._tenants = tenants
@@ -127,8 +146,7 @@ class Clients:
         The client is there before it has its name, so that the name is never that of nobody for
         long: whoever finds a name whose client is gone, takes it over.
         """
-        check_client_name(name)
-        check_tenant_name(tenant)
+        _check(name, tenant)
         now = self._clock()
         client = Client(
             id=new_id(now, self._entropy), name=name, tenant=tenant, scopes=scopes, created_at=now
@@ -141,6 +159,13 @@ class Clients:
         with suppress(Unavailable):
             await self._tenants.ensure(tenant)
         return client
+
+    async def check_new(self, name: str, *, tenant: str) -> None:
+        """Raise what `add` would raise, as far as that can be told before."""
+        _check(name, tenant)
+        with suppress(ClientNotFound):
+            await self.named(name, tenant=tenant)
+            raise ClientExists
 
     async def _take_name(self, client: Client) -> bool:
         found = await self._documents.get(_NAME, client.tenant, client.name)
@@ -241,9 +266,8 @@ class Clients:
         """Forget a secret; the tokens that it was good for end. Raises NotFound."""
 
         def change(client: Client) -> Client:
+            client.require_secret(secret_id)
             kept = tuple(each for each in client.secrets if each.id != secret_id)
-            if kept == client.secrets:
-                raise NotFound("the client has no secret of this id")
             return replace(client, secrets=kept)
 
         await self._change(client.id, change)
@@ -299,6 +323,11 @@ class Clients:
                 _document(after, version=found.version + 1)
             ):
                 return after
+
+
+def _check(name: str, tenant: str) -> None:
+    check_client_name(name)
+    check_tenant_name(tenant)
 
 
 def _document(client: Client, *, version: int) -> Document:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from auditlogservice.access import Principal
+from auditlogservice.access import CLIENT_PREFIX, Principal
 from auditlogservice.errors import OutcomeUnknown, Unavailable
 from auditlogservice.events import read_event
 from auditlogservice.governance import SERVICE_USER
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.clock import Clock
     from auditlogservice.ledger.recorder import Recorder
 
-# `operator`: who works on the store itself, and is no user of it.
-ActorType: TypeAlias = Literal["user", "client", "operator", "service"]
+# `operator`: who works on the store itself, and is no user of it. `external`: who signs in
+# elsewhere, and is no user of it either.
+ActorType: TypeAlias = Literal["user", "client", "external", "operator", "service"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,15 @@ class Actor:
         return {"type": self.type} if self.id is None else {
             "id": self.id, "name": name, "type": self.type,
         }  # fmt: skip
+
+
+def actor_named(name: str | None) -> Actor:
+    """Return whom a name in records is that of: no user's name has a colon, or begins with @."""
+    if name == SERVICE_USER:
+        return Actor(name, "service")
+    if name is None or ":" not in name:
+        return Actor(name)
+    return Actor(name, "client" if name.startswith(CLIENT_PREFIX) else "external")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from auditlogservice.errors import EventHeld, EventNotFound, OwnRecordKept
 from auditlogservice.events import Draft, Erasure, Record, read_event, tombstone_id
 from auditlogservice.filters import matches
 from auditlogservice.governance import OWN_RECORDS, SERVICE_USER, TOMBSTONE_TYPE
+from auditlogservice.ledger.diary import actor_named
 from auditlogservice.ledger.records import parse_id
 from auditlogservice.merkle import leaf_hash
 from auditlogservice.store.port import Burial, Held
@@ -130,7 +131,7 @@ class Eraser:
                 # What is left of the record says the same moment; `timestamp` may be later, where
                 # a clock has gone back.
                 "occurred_at": format_utc(now),
-                "actor": {"id": by},
+                "actor": actor_named(by).told(),
                 "targets": [{"type": "event", "id": record.id}],
                 "outcome": "success",
                 "event_data": told,

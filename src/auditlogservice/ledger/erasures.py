@@ -22,7 +22,7 @@ from auditlogservice.governance import (
 from auditlogservice.language import to_document
 from auditlogservice.ledger import acts
 from auditlogservice.ledger.clock import new_id
-from auditlogservice.ledger.diary import Actor, Deed
+from auditlogservice.ledger.diary import Deed, actor_named
 from auditlogservice.ledger.statistics import COUNT_CAP, SECONDS, Count
 from auditlogservice.ledger.walk import START, Walk
 from auditlogservice.store.port import Document
@@ -158,7 +158,7 @@ def requested(job: ErasureJob, origin: Origin | None = None) -> Deed:
     return Deed(
         act=acts.ERASURE_REQUESTED,
         detail=f"{job.asked_by} asked to erase events: {job.reason}",
-        by=Actor(job.asked_by),
+        by=actor_named(job.asked_by),
         kind="erasure",
         id=job.id,
         data={"where": to_document(job.where), "reason": job.reason, "end": job.end},
@@ -172,7 +172,7 @@ def ended(job: ErasureJob) -> Deed:
     return Deed(
         act=acts.ERASURE_DONE if is_done else acts.ERASURE_FAILED,
         detail=f"{job.erased:,} events erased, {job.held:,} held, as {job.asked_by} asked",
-        by=Actor(job.asked_by),
+        by=actor_named(job.asked_by),
         kind="erasure",
         id=job.id,
         data={"erased": job.erased, "held": job.held, "failure": job.failure},

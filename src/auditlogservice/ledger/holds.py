@@ -15,7 +15,7 @@ from auditlogservice.governance import MAX_HOLDS, Hold, read_hold
 from auditlogservice.language import to_document
 from auditlogservice.ledger import acts
 from auditlogservice.ledger.clock import new_id
-from auditlogservice.ledger.diary import Actor, Deed
+from auditlogservice.ledger.diary import Deed, actor_named
 from auditlogservice.store.port import Document
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Holds:
             Deed(
                 act=acts.HOLD_LIFTED,
                 detail=f"{principal.name} lifted a legal hold: {reason}",
-                by=Actor(principal.name),
+                by=actor_named(principal.name),
                 kind="hold",
                 id=hold.id,
                 data={"where": to_document(hold.where), "reason": reason},
@@ -108,7 +108,7 @@ class Holds:
         deed = Deed(
             act=acts.HOLD_PLACED,
             detail=f"{hold.placed_by} placed a legal hold: {hold.reason}",
-            by=Actor(hold.placed_by),
+            by=actor_named(hold.placed_by),
             kind="hold",
             id=hold.id,
             data={"where": to_document(hold.where), "reason": hold.reason},

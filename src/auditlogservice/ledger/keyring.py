@@ -93,16 +93,17 @@ class Keyring:
         """Say that a key signs no more. Raises NotFound; Conflict if no other one would sign."""
 
         def change(keys: list[SignerKey]) -> list[SignerKey]:
-            if all(key.public != public for key in keys):
-                raise NotFound("the log has no such key")
-            if all(key.retired or key.public == public for key in keys):
-                raise Conflict("this is the only key that signs; add another one first")
+            _check_retires(keys, public)
             return [
                 replace(key, retired=key.retired or self._clock()) if key.public == public else key
                 for key in keys
             ]
 
         await self._change(change)
+
+    async def check_retires(self, public: bytes) -> None:
+        """Raise what `retire` would."""
+        _check_retires(await self.keys(), public)
 
     async def _change(
         self, change: Callable[[list[SignerKey]], list[SignerKey]]
@@ -119,6 +120,13 @@ class Keyring:
             )
             if await self._documents.put(document):
                 return after
+
+
+def _check_retires(keys: list[SignerKey], public: bytes) -> None:
+    if all(key.public != public for key in keys):
+        raise NotFound("the log has no such key")
+    if all(key.retired or key.public == public for key in keys):
+        raise Conflict("this is the only key that signs; add another one first")
 
 
 def _write(keys: list[SignerKey]) -> bytes:

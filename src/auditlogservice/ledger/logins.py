@@ -4,8 +4,8 @@ Failures are told here without waiting, so that an answer takes as long whether 
 or not. `run` puts them on record within a second, and then once a minute for each name and
 address, with the number of attempts. While nothing can be recorded they wait, counted.
 
-A name that no user has may be a mistyped password, so it is not kept; such failures are in the log
-of the default tenant.
+A name that no user has may be a mistyped password, and an id that no client has a secret; so it is
+not kept, and such failures are in the log of the default tenant.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from auditlogservice.access import DEFAULT_TENANT
 from auditlogservice.errors import Unavailable, UserNotFound
 from auditlogservice.ledger import acts
-from auditlogservice.ledger.diary import Actor, Origin
+from auditlogservice.ledger.diary import Actor, Origin, actor_named
 from auditlogservice.ledger.selfaudit import Caller, Entry
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from auditlogservice.ledger.accounts import Accounts
+    from auditlogservice.ledger.clients import Clients
     from auditlogservice.ledger.clock import Clock
     from auditlogservice.ledger.selfaudit import SelfAudit
 
@@ -34,6 +35,14 @@ TELL_EVERY = timedelta(minutes=1)
 MAX_APART = 100  # names and addresses that are told apart in a minute; the rest is counted as one
 
 K = TypeVar("K")
+
+
+class _Login(NamedTuple):
+    """What was shown at the door: the name of a user, or the id of a client, and from where."""
+
+    kind: Literal["user", "client"]
+    name: str
+    ip: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,10 @@ class _Failed:
     tenant: str
     ip: str | None
 
+    @property
+    def actor(self) -> Actor:
+        return actor_named(self.name)
+
 
 _OTHERS = _Failed(None, DEFAULT_TENANT, None)
 
@@ -59,21 +72,30 @@ _OTHERS = _Failed(None, DEFAULT_TENANT, None)
 class FailedLogins:
     """`run` must be running, in a task that its owner waits for."""
 
-    def __init__(self, accounts: Accounts, audit: SelfAudit, *, clock: Clock) -> None:
+    def __init__(
+        self, accounts: Accounts, clients: Clients, audit: SelfAudit, *, clock: Clock
+    ) -> None:
         self._accounts = accounts
+        self._clients = clients
         self._audit = audit
         self._clock = clock
-        self._new: dict[tuple[str, str | None], _Attempts] = {}
+        self._new: dict[_Login, _Attempts] = {}
         self._waiting: dict[_Failed, _Attempts] = {}
         self._told_at: dict[_Failed, datetime] = {}
         self._closing, self._ended = asyncio.Event(), asyncio.Event()
 
     def tell(self, name: str, origin: Origin) -> None:
-        """Count a login that has failed."""
-        key = (name, origin.ip)
-        if key not in self._new and len(self._new) >= MAX_APART:
-            key, origin = ("", None), Origin()
-        _add(self._new, key, _Attempts(origin, 1))
+        """Count a login of a user that has failed."""
+        self._count(_Login("user", name, origin.ip), origin)
+
+    def tell_client(self, client_id: str, origin: Origin) -> None:
+        """Count a time that a client has not shown that it is the one of this id."""
+        self._count(_Login("client", client_id, origin.ip), origin)
+
+    def _count(self, login: _Login, origin: Origin) -> None:
+        if login not in self._new and len(self._new) >= MAX_APART:
+            login, origin = _Login("user", "", None), Origin()
+        _add(self._new, login, _Attempts(origin, 1))
 
     async def close(self) -> None:
         """Return when all that was told is on record, or cannot be."""
@@ -105,7 +127,7 @@ class FailedLogins:
         for failed in due:
             attempts = self._waiting[failed]
             origin = attempts.origin if attempts.count == 1 else Origin(ip=failed.ip)
-            caller = Caller(actor=Actor(failed.name), tenant=failed.tenant, origin=origin)
+            caller = Caller(actor=failed.actor, tenant=failed.tenant, origin=origin)
             await self._audit.record(
                 acts.LOGIN_FAILED, caller, _entry(failed, attempts.count), outcome="failure"
             )
@@ -115,19 +137,28 @@ class FailedLogins:
     async def _sort_out(self) -> None:
         """Find out whose names they are."""
         while self._new:
-            name, ip = next(iter(self._new))
-            failed = await self._failed(name, ip)
+            login = next(iter(self._new))
+            failed = await self._failed(login)
             known = self._waiting.keys() | self._told_at.keys()
             if failed not in known and len(known) >= MAX_APART:
                 failed = _OTHERS
-            _add(self._waiting, failed, self._new.pop((name, ip)))
+            _add(self._waiting, failed, self._new.pop(login))
 
-    async def _failed(self, name: str, ip: str | None) -> _Failed:
+    async def _failed(self, login: _Login) -> _Failed:
+        if login.kind == "client":
+            client = await self._clients.find(login.name)
+            known = client and (client.actor, client.tenant)
+        else:
+            known = await self._user(login.name)
+        name, tenant = known or (None, DEFAULT_TENANT)
+        return _Failed(name, tenant, login.ip)
+
+    async def _user(self, name: str) -> tuple[str, str] | None:
         try:
             user = await self._accounts.user(name)
         except UserNotFound:
-            return _Failed(None, DEFAULT_TENANT, ip)
-        return _Failed(user.name, user.tenant, ip)
+            return None
+        return user.name, user.tenant
 
 
 def _add(counts: dict[K, _Attempts], key: K, more: _Attempts) -> None:
@@ -139,7 +170,7 @@ def _add(counts: dict[K, _Attempts], key: K, more: _Attempts) -> None:
 
 def _entry(failed: _Failed, attempts: int) -> Entry:
     who = failed.name or "somebody"
-    target = ("user", failed.name) if failed.name else ("tenant", failed.tenant)
+    target = (failed.actor.type, failed.name) if failed.name else ("tenant", failed.tenant)
     return Entry(
         detail=f"{who} could not sign in",
         kind=target[0],

@@ -20,7 +20,7 @@ from auditlogservice.canonical import dump
 from auditlogservice.damage import reading_back
 from auditlogservice.errors import Conflict, QuotaExceeded
 from auditlogservice.ledger import acts
-from auditlogservice.ledger.diary import Actor, Deed
+from auditlogservice.ledger.diary import Deed, actor_named
 from auditlogservice.store.port import Document
 from auditlogservice.times import format_utc, parse_rfc3339
 
@@ -177,7 +177,7 @@ def _changed(tenant: str, new: TenantLimits, old: TenantLimits) -> Deed:
     return Deed(
         act=acts.LIMITS_CHANGED,
         detail=f"{new.changed_by} changed how much the tenant {tenant} may record",
-        by=Actor(str(new.changed_by)),
+        by=actor_named(str(new.changed_by)),
         kind="tenant",
         id=tenant,
         data={"events_per_day": new.events_per_day, "before": old.events_per_day},

@@ -11,7 +11,7 @@ from auditlogservice.events import Event
 from auditlogservice.governance import SERVICE_USER
 from auditlogservice.leaks import flags
 from auditlogservice.ledger import acts
-from auditlogservice.ledger.diary import Actor, Deed
+from auditlogservice.ledger.diary import Deed, actor_named
 from auditlogservice.ledger.rulebooks import RuleKind, spelled
 from auditlogservice.redaction import RedactionRule, redact
 
@@ -58,7 +58,7 @@ def _changed(book: RuleBook[RedactionRule], origin: Origin | None = None) -> Dee
     return Deed(
         act=acts.REDACTION_CHANGED,
         detail=f"{book.changed_by} changed what is taken out of events",
-        by=Actor(str(book.changed_by)),
+        by=actor_named(str(book.changed_by)),
         kind="redaction",
         id=str(book.version),
         data={"rules": spelled(book.rules), "before": spelled(book.before)},

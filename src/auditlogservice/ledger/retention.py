@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from auditlogservice import governance
 from auditlogservice.governance import RetentionRule
 from auditlogservice.ledger import acts
-from auditlogservice.ledger.diary import Actor, Deed
+from auditlogservice.ledger.diary import Deed, actor_named
 from auditlogservice.ledger.rulebooks import RuleKind, spelled
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _changed(book: RuleBook[RetentionRule], origin: Origin | None = None) -> Dee
     return Deed(
         act=acts.RETENTION_CHANGED,
         detail=f"{book.changed_by} changed how long events are kept",
-        by=Actor(book.changed_by),
+        by=actor_named(book.changed_by),
         kind="retention",
         id=str(book.version),
         data={"rules": spelled(book.rules), "before": spelled(book.before)},

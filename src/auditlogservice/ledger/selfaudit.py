@@ -5,6 +5,9 @@ Fail closed: what has to be on record and cannot be is not done and not answered
 is recorded before it is made: a process that is killed between the two leaves a record too many,
 never one too few; if the change then fails, a second record with the outcome `failure` says so.
 
+Only who reads a log that is damaged, and so takes no records, is answered without one: nobody
+could find out what was done to it otherwise. The process's own log and a metric say so.
+
 What pollers ask again and again is one record for each `WINDOW`: the key of the record follows
 from caller, address, question and window, so that several nodes make one, too.
 """
@@ -12,23 +15,23 @@ from caller, address, question and window, so that several nodes make one, too.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import orjson
 
-from auditlogservice.errors import AuditLogError
+from auditlogservice.errors import AuditLogError, LogDamaged, Unavailable
 from auditlogservice.ledger import acts
 from auditlogservice.ledger.clock import new_id
 from auditlogservice.ledger.diary import Deed
 from auditlogservice.ledger.reads import is_of_own, question_text
+from auditlogservice.ledger.recent import Recent
 from auditlogservice.times import to_micros
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from auditlogservice.canonical import Json
     from auditlogservice.ledger.acts import Act
@@ -62,13 +65,25 @@ class Entry:
     data: dict[str, Json]
 
 
+class ReadsGauge(Protocol):
+    """Who tells operators that something was read and is not on record."""
+
+    def unrecorded(self, act: str, *, caller: str | None, tenant: str, question: str) -> None:
+        """Tell of a read of a damaged log, once in a window for each caller and question."""
+        ...
+
+
 class SelfAudit:
-    def __init__(self, diary: Diary, *, mode: Mode, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self, diary: Diary, *, mode: Mode, clock: Clock, entropy: Entropy, gauge: ReadsGauge
+    ) -> None:
         self._diary = diary
         self._mode = mode
         self._clock = clock
         self._entropy = entropy
-        self._told: OrderedDict[str, None] = OrderedDict()
+        self._gauge = gauge
+        self._told: Recent[str, None] = Recent(_REMEMBERED)
+        self._unrecorded: Recent[str, None] = Recent(_REMEMBERED)
 
     async def record(
         self,
@@ -99,6 +114,20 @@ class SelfAudit:
             await self.record(act, caller, failed, outcome="failure")
             raise
 
+    async def made(
+        self, act: Act, caller: Caller, entry: Entry, *, undo: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Record a secret that was just made, before anybody is told it; undo it if that fails.
+
+        Its id is known only then. If the process is killed in between, nobody has the secret.
+        """
+        try:
+            await self.record(act, caller, entry)
+        except Unavailable:
+            with suppress(AuditLogError):  # then it stays, and is good for nobody
+                await undo()
+            raise
+
     async def once(
         self,
         act: Act,
@@ -116,9 +145,7 @@ class SelfAudit:
             return
         deed = _deed(act, caller, entry, key)
         await self._diary.write(caller.tenant, replace(deed, outcome=outcome))
-        self._told[key] = None
-        if len(self._told) > _REMEMBERED:
-            self._told.popitem(last=False)
+        self._told.put(key, None)
 
     async def read(self, caller: Caller, read: Read) -> None:
         """Record a read, before it is answered, unless it shows the caller's own events alone."""
@@ -137,7 +164,32 @@ class SelfAudit:
             id=caller.tenant if read.where is not None else read.question,
             data=data,
         )
-        await self.once(acts.EVENTS_READ, caller, entry, what=f"{read.kind} {read.question}")
+        await self._look(acts.EVENTS_READ, caller, entry, what=f"{read.kind} {read.question}")
+
+    async def read_ledger(self, caller: Caller, path: str) -> None:
+        """Record that a verifier reads, before it is answered: not each file, but that it does."""
+        entry = Entry(
+            detail=f"{caller.actor.id} read the ledger",
+            kind="log",
+            id=caller.tenant,
+            data={"path": path},
+        )
+        await self._look(acts.LEDGER_READ, caller, entry, what="ledger")
+
+    async def _look(self, act: Act, caller: Caller, entry: Entry, *, what: str) -> None:
+        """Do as `once` does, but let who looks at a damaged log see it, and tell operators."""
+        try:
+            await self.once(act, caller, entry, what=what)
+        except LogDamaged:
+            key = self._key(act, caller, what)
+            if key not in self._unrecorded:
+                self._unrecorded.put(key, None)
+                self._gauge.unrecorded(
+                    act.event_type,
+                    caller=caller.actor.id,
+                    tenant=caller.tenant,
+                    question=question_text(what),
+                )
 
     def _is_recorded(self, act: Act) -> bool:
         return act.essential or self._mode == "full"

@@ -1,8 +1,8 @@
 """Tenants: made, suspended, resumed and removed; and the question whether one is suspended.
 
-A document says since when a tenant is there, and whether it is suspended. A tenant that has users
-or a log is there without one, too: what an earlier release has made, or what comes to be while
-the tenant is being removed.
+A document says since when a tenant is there, and whether it is suspended. A tenant that has users,
+clients or a log is there without one, too: what an earlier release has made, or what comes to be
+while the tenant is being removed.
 
 Whether a tenant is suspended is looked up in the store, at most half a second ago; so its users
 are out on every node within a second.
@@ -11,6 +11,7 @@ are out on every node within a second.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,7 @@ from auditlogservice.access import Tenant, check_tenant_name
 from auditlogservice.canonical import dump
 from auditlogservice.damage import reading_back
 from auditlogservice.errors import Conflict, Flaw, InvalidInput, NotFound
+from auditlogservice.ledger.clients import count_clients
 from auditlogservice.store.port import Document
 from auditlogservice.times import format_utc, parse_rfc3339
 
@@ -90,9 +92,16 @@ class Tenants:
         states = {each.tenant: _read(each) for each in await self._documents.all(_KIND)}
         sizes = await self._ledger.sizes()
         users = Counter(user.tenant for user in await self._accounts.users(None))
+        clients = await count_clients(self._documents)
         return [
-            _tenant(name, states.get(name, _State()), events=sizes.get(name, 0), users=users[name])
-            for name in sorted({*states, *sizes, *users})
+            _tenant(
+                name,
+                states.get(name, _State()),
+                events=sizes.get(name, 0),
+                users=users[name],
+                clients=clients[name],
+            )
+            for name in sorted({*states, *sizes, *users, *clients})
         ]
 
     async def get(self, name: str) -> Tenant:
@@ -102,21 +111,26 @@ class Tenants:
     async def _shown(self, name: str, state: _State) -> Tenant:
         events = await self._ledger.size(name)
         users = len(await self._accounts.users(name))
-        if not (state.version or events or users):
+        clients = (await count_clients(self._documents))[name]
+        if not (state.version or events or users or clients):
             raise NotFound("no tenant has this name")
-        return _tenant(name, state, events=events, users=users)
+        return _tenant(name, state, events=events, users=users, clients=clients)
 
     # ---- changes --------------------------------------------------------------------------
 
     async def add(self, name: str) -> Tenant:
         """Make a tenant. Raises InvalidInput for a bad name, Conflict if it is there."""
+        await self.check_new(name)
+        if await self.ensure(name):
+            return await self.get(name)
+        raise _exists()
+
+    async def check_new(self, name: str) -> None:
+        """Raise what `add` would raise, as far as that can be told before."""
         _check_name(name)
-        try:
+        with suppress(NotFound):
             await self.get(name)
-        except NotFound:
-            if await self.ensure(name):
-                return await self.get(name)
-        raise Conflict("a tenant with this name exists already")
+            raise _exists()
 
     async def ensure(self, name: str) -> bool:
         """Write down that the tenant is there; return whether that had not been done before."""
@@ -132,15 +146,19 @@ class Tenants:
         return await self._set(name, suspended=False)
 
     async def remove(self, name: str) -> None:
-        """Forget a tenant that has neither records nor users. Raises NotFound, Conflict."""
-        tenant = await self.get(name)
-        if tenant.events or tenant.users:
-            raise Conflict(
-                f"the tenant is not empty (records: {tenant.events:,}, users: {tenant.users:,}); "
-                "what is on record stays, so suspend it instead"
-            )
+        """Forget a tenant that has no records, users and clients. Raises NotFound, Conflict."""
+        await self.check_empty(name)
         await self._documents.remove(_KIND, name, _STATE)
         self._seen.pop(name, None)
+
+    async def check_empty(self, name: str) -> None:
+        """Raise NotFound or Conflict if `remove` would."""
+        tenant = await self.get(name)
+        if tenant.events or tenant.users or tenant.clients:
+            raise Conflict(
+                f"the tenant is not empty (records: {tenant.events:,}, users: {tenant.users:,}, "
+                f"clients: {tenant.clients:,}); what is on record stays, so suspend it instead"
+            )
 
     async def _set(self, name: str, *, suspended: bool) -> Tenant:
         for _ in range(_ATTEMPTS):
@@ -167,13 +185,18 @@ class Tenants:
         return _read(await self._documents.get(_KIND, name, _STATE))
 
 
-def _tenant(name: str, state: _State, *, events: int, users: int) -> Tenant:
+def _exists() -> Conflict:
+    return Conflict("a tenant with this name exists already")
+
+
+def _tenant(name: str, state: _State, *, events: int, users: int, clients: int) -> Tenant:
     return Tenant(
         name=name,
         created_at=state.created_at,
         suspended=state.suspended,
         events=events,
         users=users,
+        clients=clients,
     )
 
 

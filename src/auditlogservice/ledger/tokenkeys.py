@@ -150,11 +150,16 @@ async def retire(
 
     No node publishes the key again: one that has it as its own makes another.
     """
-    if key_id not in {key.id for key in await accounts.keys()}:
-        raise NotFound("no node has published a key of this id")
+    await require_published(accounts, key_id)
     await documents.put(
         Document(kind=_KIND, tenant=_OF_ALL, id=key_id, body=format_utc(now).encode())
     )
+
+
+async def require_published(accounts: AccountStore, key_id: str) -> None:
+    """Raise NotFound if no node has published a key of this id."""
+    if key_id not in {key.id for key in await accounts.keys()}:
+        raise NotFound("no node has published a key of this id")
 
 
 def _read_key(public: str) -> OKPKey | None:

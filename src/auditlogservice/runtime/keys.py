@@ -84,11 +84,16 @@ def rotate_token_key(data_dir: Path) -> tuple[str, str]:
 
     A server that runs signs with it from the next token on. Raises UnsafeSetup if there is none.
     """
+    old = token_key_id(data_dir)
+    file = TokenKeyFile(data_dir, lifetime=timedelta.max, clock=lambda: datetime.now(UTC))
+    return old, file.renew(old).thumbprint()
+
+
+def token_key_id(data_dir: Path) -> str:
+    """Return the id of this node's token key. Raises UnsafeSetup if there is none."""
     if not (data_dir / _OF_TOKENS).exists():
         raise UnsafeSetup(f"there is no token key in {data_dir}; `serve` makes one")
-    file = TokenKeyFile(data_dir, lifetime=timedelta.max, clock=lambda: datetime.now(UTC))
-    old = file.current().thumbprint()
-    return old, file.renew(old).thumbprint()
+    return load_token_key(data_dir).thumbprint()
 
 
 def load_token_key(data_dir: Path) -> OKPKey:

@@ -1,8 +1,8 @@
 """Logs and metrics: what an operator sees of the process.
 
 One JSON line an event, in ASCII; on a terminal, lines for people. Whatever callers or files wrote,
-it stays text: what is invisible is written out in both. Nothing here is given a body, a token or a
-password, so none can end up in a log.
+it stays text: what is invisible is written out in both. Nothing here is given an event, a token or
+a password, so none can end up in a log; a question only where it cannot be put on record.
 """
 
 from __future__ import annotations
@@ -191,6 +191,8 @@ class Unmeasured:
 
     def recorded(self, event_type: str) -> None: ...
 
+    def unrecorded(self, act: str, *, caller: str | None, tenant: str, question: str) -> None: ...
+
 
 class PrometheusMetrics:
     """Counts for `/metrics`; over all workers if PROMETHEUS_MULTIPROC_DIR is set."""
@@ -250,6 +252,13 @@ class PrometheusMetrics:
             ("event_type",),
             registry=self._registry,
         )
+        self._unrecorded = Counter(
+            "auditlog_unrecorded_reads",
+            "Reads that were answered and are not on record: the log is damaged.",
+            ("event_type",),
+            registry=self._registry,
+        )
+        self._access = logger("access")
         self._signing_lag = Histogram(
             "auditlog_sealing_lag_seconds",
             "How long the oldest record that a new checkpoint covers had waited for one.",
@@ -309,6 +318,12 @@ class PrometheusMetrics:
 
     def recorded(self, event_type: str) -> None:
         self._own.labels(event_type).inc()
+
+    def unrecorded(self, act: str, *, caller: str | None, tenant: str, question: str) -> None:
+        self._unrecorded.labels(act).inc()
+        self._access.warning(
+            "not on record", act=act, caller=caller, tenant=tenant, question=question
+        )
 
     def signed(self, *, records: int, lag: float, seconds: float) -> None:
         self._signed.inc(records)

@@ -47,7 +47,7 @@ from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.ledger.sweeper import Sweeper
 from auditlogservice.ledger.tenants import Tenants
-from auditlogservice.ledger.tokenkeys import TokenKeys, retire
+from auditlogservice.ledger.tokenkeys import TokenKeys
 from auditlogservice.ledger.tokens import Tokens
 from auditlogservice.ledger.undertaker import Undertaker
 from auditlogservice.runtime.anchoring import open_anchorer
@@ -162,13 +162,16 @@ def require_store(settings: Settings) -> None:
 class Administration:
     """What the command line changes in a store, and how it puts that on record."""
 
+    store: Store
     accounts: Accounts
+    clients: Clients
+    tenants: Tenants
     self_audit: SelfAudit
 
 
 @asynccontextmanager
 async def open_administration(settings: Settings) -> AsyncIterator[Administration]:
-    """Users without a server: what the command line needs."""
+    """A store without a server: what the command line needs."""
     async with AsyncExitStack() as stack:
         store = await open_store(settings)
         stack.push_async_callback(store.close)
@@ -190,51 +193,37 @@ async def open_administration(settings: Settings) -> AsyncIterator[Administratio
         writing = asyncio.create_task(recorder.run())
         stack.push_async_callback(asyncio.wait, [writing])
         stack.callback(recorder.close)
+        tenants = _tenants(store, utc_now)
         yield Administration(
-            Accounts(
+            store=store,
+            accounts=Accounts(
                 store.accounts,
-                tenants=_tenants(store, utc_now),
+                tenants=tenants,
                 passwords=passwords,
                 clock=utc_now,
                 entropy=entropy,
             ),
-            SelfAudit(
+            clients=_clients(store, utc_now),
+            tenants=tenants,
+            self_audit=SelfAudit(
                 Diary(recorder, clock=utc_now, gauge=gauge),
                 mode=settings.self_audit,
                 clock=utc_now,
                 entropy=entropy,
+                gauge=gauge,
             ),
         )
 
 
 @asynccontextmanager
-async def open_clients(settings: Settings) -> AsyncIterator[Clients]:
-    """Clients without a server: what the command line needs."""
-    store = await open_store(settings)
-    try:
-        yield _clients(store, utc_now)
-    finally:
-        await store.close()
-
-
-@asynccontextmanager
-async def open_tenants(settings: Settings) -> AsyncIterator[Tenants]:
-    """Tenants without a server: what the command line needs."""
-    store = await open_store(settings)
-    try:
-        yield _tenants(store, utc_now)
-    finally:
-        await store.close()
-
-
-async def retire_token_key(settings: Settings, key_id: str) -> None:
-    """End all tokens that this key signed. Raises NotFound if no node has published it."""
+async def administering(
+    store: str | None, data_dir: Path | None
+) -> AsyncIterator[tuple[Settings, Administration]]:
+    """Open a store that is there already, as the options of a command name it."""
+    settings = load_settings(store=store, data_dir=data_dir)
     require_store(settings)
-    store = await open_store(settings)
-    try:
-        await retire(store.accounts, store.documents, key_id, now=utc_now())
-    finally:
-        await store.close()
+    async with open_administration(settings) as here:
+        yield settings, here
 
 
 def _clients(store: Store, clock: Clock) -> Clients:
@@ -325,7 +314,11 @@ async def open_services(
         diary = Diary(recorder, clock=clock, gauge=metrics)
         governing = _governing(store, known, diary, eraser, clock, metrics)
         self_audit = SelfAudit(
-            diary, mode=settings.self_audit, clock=clock, entropy=secrets.token_bytes
+            diary,
+            mode=settings.self_audit,
+            clock=clock,
+            entropy=secrets.token_bytes,
+            gauge=metrics,
         )
         announcer = Announcer(store.ledger, store.documents, diary, mode=settings.self_audit)
         tenants = _tenants(store, clock)
@@ -336,9 +329,9 @@ async def open_services(
             clock=clock,
             entropy=secrets.token_bytes,
         )
-        failed_logins = FailedLogins(accounts, self_audit, clock=clock)
         cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
         bearers = _bearers(settings, store, clock)
+        failed_logins = FailedLogins(accounts, bearers.clients, self_audit, clock=clock)
         outside = await stack.enter_async_context(
             open_issuer(settings, store.accounts, clock=clock, journal=IssuerLines())
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from auditlogservice.entries import LogEntry, commitment
-from auditlogservice.errors import ProofInvalid, StoreBroken
+from auditlogservice.errors import LogDamaged, ProofInvalid
 from auditlogservice.events import Erasure, Record, Sequence
 from auditlogservice.governance import holds_on
 from auditlogservice.merkle import leaf_hash
@@ -118,7 +118,7 @@ def admit(
             draft.tenant in damaged and draft.id not in admission.known
             for draft in submission.drafts
         )
-        admission.answers.append(StoreBroken() if is_barred else _admit(submission, admission))
+        admission.answers.append(LogDamaged() if is_barred else _admit(submission, admission))
     _grow(admission, heads)
     return admission
 

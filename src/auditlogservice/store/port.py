@@ -131,7 +131,9 @@ class EventStore(Protocol):
         that conflicts, or that replays what was erased, withdraws the rest of it.
 
         A tenant's log that is damaged MUST keep nothing, and MUST be no reason to refuse what is
-        another tenant's: StoreBroken is then the answer to its own submissions.
+        another tenant's: LogDamaged is then the answer to its own submissions. It MUST be said of
+        nothing else, such as a disk that fails or a file that is damaged: what it is said of may
+        be read without a record of that.
 
         Raises StorageFull, StoreBroken, StoreUnreachable or Overloaded if nothing was kept;
         OutcomeUnknown if that cannot be told. Each may be the answer to one submission, too.

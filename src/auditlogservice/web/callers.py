@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 from urllib.parse import quote, urlencode
 
-from auditlogservice.access import format_scopes
+from auditlogservice.access import Principal, User, format_scopes
 from auditlogservice.errors import InsufficientScope, NotAuthenticated
 from auditlogservice.ledger import acts
-from auditlogservice.ledger.diary import Actor, Origin
+from auditlogservice.ledger.clients import Client
+from auditlogservice.ledger.diary import Actor, Origin, actor_named
 from auditlogservice.ledger.reads import Read, asked_values, question_text
 from auditlogservice.ledger.selfaudit import Caller, Entry
 from auditlogservice.web.services import services
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from auditlogservice.access import Principal, User
     from auditlogservice.canonical import Json
     from auditlogservice.events import Record
     from auditlogservice.filters import Filter
@@ -42,9 +42,23 @@ def origin_of(request: Request) -> Origin:
     )
 
 
-def author_of(request: Request, who: Principal | User, tenant: str | None = None) -> Caller:
-    """Return who asks, as the author of what goes on record: in `tenant`, or in their own."""
-    return Caller(actor=Actor(who.name), tenant=tenant or who.tenant, origin=origin_of(request))
+def author_of(
+    request: Request, who: Principal | User | Client, tenant: str | None = None
+) -> Caller:
+    """Return who asks, as the author of what goes on record: in `tenant`, or in their own.
+
+    Of an operator who changes what another tenant has, that is the log of the other tenant.
+    """
+    match who:
+        case Principal():
+            actor = Actor(who.name, who.kind)
+        case Client():
+            actor = Actor(who.actor, "client")
+        case User():
+            actor = Actor(who.name)
+        case _:
+            assert_never(who)
+    return Caller(actor=actor, tenant=tenant or who.tenant, origin=origin_of(request))
 
 
 def question_of(parameters: Parameters) -> str:
@@ -107,15 +121,15 @@ async def record_denial(request: Request, error: InsufficientScope | NotAuthenti
     who: Principal | None = getattr(request.state, "principal", None)
     data: dict[str, Json]
     if isinstance(error, InsufficientScope) and who:
-        name, tenant = who.name, who.tenant
+        caller, name = author_of(request, who), who.name
         data = {"scope": error.scope, "has": list(format_scopes(who.scopes).split())}
     elif isinstance(error, NotAuthenticated) and error.of:
         name, tenant = error.of
+        caller = Caller(actor=actor_named(name), tenant=tenant, origin=origin_of(request))
         data = {"token": "ended"}
     else:
         return
     route = f"{request.method} {getattr(request.scope.get('route'), 'path', request.url.path)}"
-    caller = Caller(actor=Actor(name), tenant=tenant, origin=origin_of(request))
     entry = Entry(detail=f"{name} was refused: {error}", kind="route", id=route, data=data)
     await services(request).self_audit.once(
         acts.ACCESS_DENIED, caller, entry, what=f"{route} {error}", outcome="failure"
@@ -123,12 +137,5 @@ async def record_denial(request: Request, error: InsufficientScope | NotAuthenti
 
 
 async def record_ledger_read(request: Request, who: Principal) -> None:
-    """Put it on record that a verifier reads: not each file, but that it does."""
-    entry = Entry(
-        detail=f"{who.name} read the ledger",
-        kind="log",
-        id=who.tenant,
-        data={"path": request.url.path},
-    )
-    caller = author_of(request, who)
-    await services(request).self_audit.once(acts.LEDGER_READ, caller, entry, what="ledger")
+    """Put it on record that a verifier is about to be shown files of the ledger."""
+    await services(request).self_audit.read_ledger(author_of(request, who), request.url.path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
 from auditlogservice.errors import InvalidClient, InvalidTokenRequest
+from auditlogservice.web.callers import origin_of
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
@@ -28,7 +29,12 @@ async def client_of(
     shown = _shown(request, form)
     if shown is None:
         return None
-    return await services(request).clients.sign_in(*shown)
+    here = services(request)
+    try:
+        return await here.clients.sign_in(*shown)
+    except InvalidClient:
+        here.failed_logins.tell_client(shown[0], origin_of(request))
+        raise
 
 
 def _shown(request: Request, form: Mapping[str, str]) -> tuple[str, str] | None:

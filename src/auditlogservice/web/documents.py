@@ -284,7 +284,7 @@ _USER_CHANGE = {
 _TENANT: dict[str, Any] = {
     "type": "object",
     "title": "Tenant",
-    "required": ["name", "created_at", "suspended", "events", "users"],
+    "required": ["name", "created_at", "suspended", "events", "users", "clients"],
     "properties": {
         "name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"},
         "created_at": {
@@ -297,6 +297,7 @@ _TENANT: dict[str, Any] = {
             "description": "How many records its log has, those that were erased too.",
         },
         "users": {"type": "integer", "minimum": 0},
+        "clients": {"type": "integer", "minimum": 0},
     },
 }  # fmt: skip
 _NEW_TENANT = {

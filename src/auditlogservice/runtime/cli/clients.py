@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from auditlogservice.access import DEFAULT_TENANT, Scope, format_scopes, parse_scopes
+from auditlogservice.ledger import acts, telling
 from auditlogservice.ledger.clients import describe_client
+from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.cli.users import (
     DataDirOption,
     JsonOption,
@@ -21,14 +22,14 @@ from auditlogservice.runtime.cli.users import (
     StoreOption,
 )
 from auditlogservice.runtime.settings import load_settings
-from auditlogservice.runtime.wiring import open_clients, require_store
+from auditlogservice.runtime.wiring import administering, open_administration
 from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from auditlogservice.ledger.clients import Client, Clients
+    from auditlogservice.ledger.clients import Client
+    from auditlogservice.runtime.wiring import Administration
 
 clients_app = typer.Typer(
     help="Programs that may come in, in the store that the settings name, server running or not.",
@@ -57,10 +58,13 @@ def add(
     scopes = parse_scopes(scope, pointer="--scope") if scope else {Scope.EVENTS_WRITE}
 
     async def work() -> tuple[Client, str]:
-        async with open_clients(load_settings(store=store, data_dir=data_dir)) as clients:
-            client = await clients.add(name, scopes=frozenset(scopes), tenant=tenant)
-            _, text = await clients.add_secret(client)
-            return client, text
+        async with open_administration(load_settings(store=store, data_dir=data_dir)) as here:
+            await here.clients.check_new(name, tenant=tenant)
+            async with here.self_audit.doing(
+                acts.CLIENT_ADDED, operator(tenant), telling.client_added(name, scopes)
+            ):
+                client = await here.clients.add(name, scopes=frozenset(scopes), tenant=tenant)
+            return client, await _new_secret(here, client)
 
     client, text = asyncio.run(work())
     typer.echo(f"added {client.name} to tenant {client.tenant}: {format_scopes(client.scopes)}")
@@ -79,8 +83,8 @@ def list_clients(
     """List the clients."""
 
     async def work() -> list[Client]:
-        async with _clients(store, data_dir) as clients:
-            return await clients.all(tenant)
+        async with administering(store, data_dir) as (_, here):
+            return await here.clients.all(tenant)
 
     found = asyncio.run(work())
     if as_json:
@@ -105,8 +109,8 @@ def show(
     """Show a client, and which secrets it has, as JSON."""
 
     async def work() -> Client:
-        async with _clients(store, data_dir) as clients:
-            return await clients.named(name, tenant=tenant)
+        async with administering(store, data_dir) as (_, here):
+            return await here.clients.named(name, tenant=tenant)
 
     typer.echo(json.dumps(describe_client(asyncio.run(work())), indent=2))
 
@@ -148,8 +152,12 @@ def remove(
     """Remove a client; its events stay, its tokens stop working within a second."""
 
     async def work() -> None:
-        async with _clients(store, data_dir) as clients:
-            await clients.remove(await clients.named(name, tenant=tenant))
+        async with administering(store, data_dir) as (_, here):
+            client = await here.clients.named(name, tenant=tenant)
+            async with here.self_audit.doing(
+                acts.CLIENT_REMOVED, operator(tenant), telling.client_removed(client)
+            ):
+                await here.clients.remove(client)
 
     asyncio.run(work())
     typer.echo(f"removed {name}")
@@ -169,10 +177,9 @@ def add_secret(
     ends = datetime.now(UTC) + timedelta(days=days) if days else None
 
     async def work() -> str:
-        async with _clients(store, data_dir) as clients:
-            client = await clients.named(name, tenant=tenant)
-            _, text = await clients.add_secret(client, label=label, expires_at=ends)
-            return text
+        async with administering(store, data_dir) as (_, here):
+            client = await here.clients.named(name, tenant=tenant)
+            return await _new_secret(here, client, label=label, expires_at=ends)
 
     text = asyncio.run(work())
     until = f", good until {format_utc(ends)[:10]}" if ends else ""
@@ -192,29 +199,39 @@ def remove_secret(
     """Remove a secret; tokens that were got with it stop working within a second."""
 
     async def work() -> None:
-        async with _clients(store, data_dir) as clients:
-            client = await clients.named(name, tenant=tenant)
-            await clients.remove_secret(client, secret_id)
+        async with administering(store, data_dir) as (_, here):
+            client = await here.clients.named(name, tenant=tenant)
+            client.require_secret(secret_id)
+            entry = telling.secret_removed(client, secret_id)
+            async with here.self_audit.doing(acts.CLIENT_CHANGED, operator(tenant), entry):
+                await here.clients.remove_secret(client, secret_id)
 
     asyncio.run(work())
     typer.echo(f"removed a secret of {name}")
+
+
+async def _new_secret(
+    here: Administration, client: Client, *, label: str = "", expires_at: datetime | None = None
+) -> str:
+    """Make a secret and put it on record; return its text."""
+    secret, text = await here.clients.add_secret(client, label=label, expires_at=expires_at)
+    await here.self_audit.made(
+        acts.CLIENT_CHANGED,
+        operator(client.tenant),
+        telling.secret_added(client, secret),
+        undo=lambda: here.clients.remove_secret(client, secret.id),
+    )
+    return text
 
 
 def _disable(
     name: str, tenant: str, store: str | None, data_dir: Path | None, *, disabled: bool
 ) -> None:
     async def work() -> None:
-        async with _clients(store, data_dir) as clients:
-            client = await clients.named(name, tenant=tenant)
-            await clients.change(client, disabled=disabled)
+        async with administering(store, data_dir) as (_, here):
+            client = await here.clients.named(name, tenant=tenant)
+            entry = telling.client_changed(client, disabled=disabled)
+            async with here.self_audit.doing(acts.CLIENT_CHANGED, operator(tenant), entry):
+                await here.clients.change(client, disabled=disabled)
 
     asyncio.run(work())
-
-
-@asynccontextmanager
-async def _clients(store: str | None, data_dir: Path | None) -> AsyncIterator[Clients]:
-    """The clients of a store that is there already."""
-    settings = load_settings(store=store, data_dir=data_dir)
-    require_store(settings)
-    async with open_clients(settings) as clients:
-        yield clients

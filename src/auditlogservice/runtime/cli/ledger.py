@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from auditlogservice.access import DEFAULT_TENANT, check_tenant_name
 from auditlogservice.errors import NotFound
+from auditlogservice.ledger import acts, telling
 from auditlogservice.ledger.keyring import Keyring
 from auditlogservice.ledger.signer import origin_of
+from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.cli.users import DataDirOption, StoreOption
-from auditlogservice.runtime.keys import load_ledger_key
-from auditlogservice.runtime.settings import load_settings
+from auditlogservice.runtime.keys import draft_ledger_key, load_ledger_key
 from auditlogservice.runtime.signing import public_of
 from auditlogservice.runtime.signing import rotate as add_key
-from auditlogservice.runtime.wiring import open_store, require_store, utc_now
+from auditlogservice.runtime.wiring import administering, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from auditlogservice.runtime.settings import Settings
-
-T = TypeVar("T")
+    from auditlogservice.runtime.wiring import Store
 
 ledger_app = typer.Typer(
     help="The keys that sign the logs, for the store that the settings name.",
@@ -48,14 +45,16 @@ def vkey(
     """Print the verifier key of a tenant's log: what an auditor needs to trust nobody else."""
     check_tenant_name(tenant)
 
-    async def work(settings: Settings, keyring: Keyring) -> list[str]:
+    async def work() -> list[str]:
+        async with administering(store, data_dir) as (settings, here):
+            known = await _keyring(here.store).keys()
         origin = origin_of(settings.ledger_host, tenant)
-        keys = [key for key in await keyring.keys() if every or not key.retired]
+        keys = [key for key in known if every or not key.retired]
         if not keys:
             raise NotFound("no key has been made yet; the first start of the server makes one")
         return [str(key.verifier(origin)) for key in keys]
 
-    for line in _run(work, store, data_dir):
+    for line in asyncio.run(work()):
         typer.echo(line)
 
 
@@ -63,10 +62,15 @@ def vkey(
 def rotate(*, store: StoreOption = None, data_dir: DataDirOption = None) -> None:
     """Make a further key. From the next start on, checkpoints carry both signatures."""
 
-    async def work(settings: Settings, keyring: Keyring) -> Path:
-        return await add_key(settings.data_dir, keyring)
+    async def work() -> Path:
+        async with administering(store, data_dir) as (settings, here):
+            # The same as `add_key` goes on with: a draft is kept until a key comes of it.
+            key, _ = draft_ledger_key(settings.data_dir)
+            entry = telling.key_rotated("logs", public_of(key).hex())
+            async with here.self_audit.doing(acts.KEY_ROTATED, operator(DEFAULT_TENANT), entry):
+                return await add_key(settings.data_dir, _keyring(here.store))
 
-    path = _run(work, store, data_dir)
+    path = asyncio.run(work())
     typer.echo(
         f"made {path}; restart the server, and copy the folder to the other nodes that sign"
     )
@@ -82,24 +86,19 @@ def retire(
 ) -> None:
     """Let a key sign no more, and delete its file. What it has signed can still be verified."""
 
-    async def work(_: Settings, keyring: Keyring) -> None:
-        await keyring.retire(public_of(load_ledger_key(key_file)))
+    async def work() -> None:
+        public = public_of(load_ledger_key(key_file))
+        async with administering(store, data_dir) as (_, here):
+            keyring = _keyring(here.store)
+            await keyring.check_retires(public)
+            entry = telling.key_retired("logs", public.hex())
+            async with here.self_audit.doing(acts.KEY_RETIRED, operator(DEFAULT_TENANT), entry):
+                await keyring.retire(public)
 
-    _run(work, store, data_dir)
+    asyncio.run(work())
     key_file.unlink()
     typer.echo(f"retired and deleted {key_file}; restart the server")
 
 
-def _run(
-    work: Callable[[Settings, Keyring], Awaitable[T]], store: str | None, data_dir: Path | None
-) -> T:
-    async def with_store() -> T:
-        settings = load_settings(store=store, data_dir=data_dir)
-        require_store(settings)
-        opened = await open_store(settings)
-        try:
-            return await work(settings, Keyring(opened.documents, clock=utc_now))
-        finally:
-            await opened.close()
-
-    return asyncio.run(with_store())
+def _keyring(store: Store) -> Keyring:
+    return Keyring(store.documents, clock=utc_now)

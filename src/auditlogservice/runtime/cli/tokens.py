@@ -126,12 +126,13 @@ def revoke(
 
 
 @token_app.command("rotate-key")
-def rotate_key(*, data_dir: DataDirOption = None) -> None:
+def rotate_key(*, store: StoreOption = None, data_dir: DataDirOption = None) -> None:
     """Sign with a new key from now on; the server may run. What the old one signed stays good."""
-    from auditlogservice.runtime.keys import rotate_token_key  # noqa: PLC0415 - of the server
-    from auditlogservice.runtime.settings import load_settings  # noqa: PLC0415
+    import asyncio  # noqa: PLC0415 - with what needs it
 
-    old, new = rotate_token_key(load_settings(data_dir=data_dir).data_dir)
+    from auditlogservice.runtime.cli import keys  # noqa: PLC0415 - of the server
+
+    old, new = asyncio.run(keys.rotate_key(store, data_dir))
     typer.echo(f"tokens are signed with {new} from now on, and no more with {old}")
 
 
@@ -147,10 +148,9 @@ def retire_key(
     """End all tokens of a stolen key at once, on every node; works on the store itself."""
     import asyncio  # noqa: PLC0415 - with what needs it
 
-    from auditlogservice.runtime.settings import load_settings  # noqa: PLC0415 - of the server
-    from auditlogservice.runtime.wiring import retire_token_key  # noqa: PLC0415
+    from auditlogservice.runtime.cli import keys  # noqa: PLC0415 - of the server
 
-    asyncio.run(retire_token_key(load_settings(store=store, data_dir=data_dir), key_id))
+    asyncio.run(keys.retire_key(store, data_dir, key_id))
     typer.echo(f"no token that {visible(key_id)} signed is good any more")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,18 +20,16 @@ from auditlogservice.access import (
     parse_scopes,
 )
 from auditlogservice.ledger import acts
+from auditlogservice.ledger.credentials import forget_credentials
 from auditlogservice.ledger.passwords import check_password
 from auditlogservice.ledger.telling import user_added, user_changed, user_removed
 from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.settings import load_settings
-from auditlogservice.runtime.wiring import open_administration, require_store
+from auditlogservice.runtime.wiring import administering, open_administration
 from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from auditlogservice.access import Scope, User
-    from auditlogservice.runtime.wiring import Administration
 
 users_app = typer.Typer(
     help="Users of the store that the settings name, server running or not.", no_args_is_help=True
@@ -90,7 +87,7 @@ def list_users(
     """List the users."""
 
     async def work() -> list[User]:
-        async with _opened(store, data_dir) as here:
+        async with administering(store, data_dir) as (_, here):
             return await here.accounts.users(tenant)
 
     users = asyncio.run(work())
@@ -151,12 +148,13 @@ def remove(name: str, *, store: StoreOption = None, data_dir: DataDirOption = No
     """Remove a user; its events stay, its tokens stop working within a second."""
 
     async def work() -> None:
-        async with _opened(store, data_dir) as here:
+        async with administering(store, data_dir) as (_, here):
             user = await here.accounts.user(name)
             async with here.self_audit.doing(
                 acts.USER_REMOVED, operator(user.tenant), user_removed(user)
             ):
                 await here.accounts.remove(user)
+                await forget_credentials(here.store.documents, user.id)
 
     asyncio.run(work())
     typer.echo(f"removed {name}")
@@ -174,7 +172,7 @@ def _change(
     async def work() -> None:
         if password is not None:
             check_password(password)
-        async with _opened(store, data_dir) as here:
+        async with administering(store, data_dir) as (_, here):
             user = await here.accounts.user(name)
             entry = user_changed(user, password=password, scopes=scopes, disabled=disabled)
             async with here.self_audit.doing(acts.USER_CHANGED, operator(user.tenant), entry):
@@ -183,15 +181,6 @@ def _change(
                 )
 
     asyncio.run(work())
-
-
-@asynccontextmanager
-async def _opened(store: str | None, data_dir: Path | None) -> AsyncIterator[Administration]:
-    """The users of a store that is there already."""
-    settings = load_settings(store=store, data_dir=data_dir)
-    require_store(settings)
-    async with open_administration(settings) as here:
-        yield here
 
 
 def _password(*, from_stdin: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,11 +12,13 @@ from starlette.responses import Response
 
 from auditlogservice.access import parse_scopes
 from auditlogservice.errors import Conflict, Flaw, InvalidInput
+from auditlogservice.ledger import acts, telling
 from auditlogservice.ledger.apitokens import describe_api_token
 from auditlogservice.ledger.labels import MAX_API_TOKEN_DAYS
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Anyone, UserManager
 from auditlogservice.web.bodies import read_small
+from auditlogservice.web.callers import author_of
 from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.moments import Moment
 from auditlogservice.web.questions import refuse_parameters
@@ -25,7 +28,8 @@ from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
     from auditlogservice.access import Principal, Scope
-    from auditlogservice.ledger.credentials import OwnerKind
+    from auditlogservice.ledger.clients import Client
+    from auditlogservice.ledger.credentials import ApiToken, OwnerKind
 
 router = APIRouter(tags=["tokens"])
 
@@ -59,7 +63,7 @@ class NewApiToken(BaseModel):
 async def list_own(request: Request, caller: Anyone) -> Response:
     """Those that are good, the oldest first."""
     refuse_parameters(request)
-    return await _listed(request, _own_kind(caller), caller.user_id)
+    return await _listed(request, _own(caller))
 
 
 @router.post(
@@ -77,7 +81,7 @@ async def add_own(request: Request, caller: Anyone) -> Response:
     refuse_parameters(request)
     asked = await read_small(request, NewApiToken)
     scopes = caller.scopes if asked.scopes is None else grantable(caller, asked.scopes)
-    return await _added(request, _own_kind(caller), caller.user_id, asked, scopes)
+    return await _added(request, caller, _own(caller), asked, scopes)
 
 
 @router.delete(
@@ -89,11 +93,10 @@ async def add_own(request: Request, caller: Anyone) -> Response:
 async def remove_own(request: Request, token_id: str, caller: Anyone) -> Response:
     """A token with more scopes than the one that is shown is out of its reach."""
     refuse_parameters(request)
-    kind = _own_kind(caller)
-    token = await services(request).api_tokens.get(caller.user_id, token_id)
+    owner = _own(caller)
+    token = await services(request).api_tokens.get(owner.id, token_id)
     require_all(caller, token.scopes)
-    await services(request).api_tokens.remove(kind, caller.user_id, token.id)
-    return Response(status_code=204)
+    return await _removed(request, caller, owner, token)
 
 
 @router.get(
@@ -106,7 +109,7 @@ async def list_of_client(request: Request, client_id: str, caller: UserManager) 
     """Those that are good, the oldest first."""
     tenant = await tenant_of(request, caller)
     client = await services(request).clients.get(client_id, tenant=tenant)
-    return await _listed(request, "client", client.id)
+    return await _listed(request, _of_client(client))
 
 
 @router.post(
@@ -126,7 +129,7 @@ async def add_to_client(request: Request, client_id: str, caller: UserManager) -
     scopes = client.scopes
     if asked.scopes is not None:
         scopes = parse_scopes(asked.scopes, pointer="/scopes")
-    return await _added(request, "client", client.id, asked, scopes)
+    return await _added(request, caller, _of_client(client), asked, scopes)
 
 
 @router.delete(
@@ -141,36 +144,65 @@ async def remove_of_client(
 ) -> Response:
     client = await within_reach(request, client_id, caller)
     token = await services(request).api_tokens.get(client.id, token_id)
-    await services(request).api_tokens.remove("client", client.id, token.id)
-    return Response(status_code=204)
+    return await _removed(request, caller, _of_client(client), token)
 
 
-def _own_kind(caller: Principal) -> OwnerKind:
-    """Return what the caller is. Raises Conflict if it is none of this service."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Owner:
+    """Whose the tokens are, and what it is called in records."""
+
+    kind: OwnerKind
+    id: str
+    name: str
+    tenant: str
+
+
+def _own(caller: Principal) -> _Owner:
+    """Return the caller as an owner. Raises Conflict if it is none of this service."""
     if caller.kind == "external":
         raise Conflict("who signs in elsewhere has no API tokens here")
-    return caller.kind
+    return _Owner(kind=caller.kind, id=caller.user_id, name=caller.name, tenant=caller.tenant)
 
 
-async def _listed(request: Request, kind: OwnerKind, owner_id: str) -> Response:
-    tokens = await services(request).api_tokens.all(kind, owner_id)
+def _of_client(client: Client) -> _Owner:
+    return _Owner(kind="client", id=client.id, name=client.actor, tenant=client.tenant)
+
+
+async def _listed(request: Request, owner: _Owner) -> Response:
+    tokens = await services(request).api_tokens.all(owner.kind, owner.id)
     return json_answer([describe_api_token(token) for token in tokens])
 
 
 async def _added(
     request: Request,
-    kind: OwnerKind,
-    owner_id: str,
+    caller: Principal,
+    owner: _Owner,
     asked: NewApiToken,
     scopes: frozenset[Scope],
 ) -> Response:
     here = services(request)
     token, text = await here.api_tokens.issue(
-        kind,
-        owner_id,
+        owner.kind,
+        owner.id,
         scopes=scopes,
         label=asked.label,
         expires_at=asked.ends(now=here.clock()),
     )
+    await here.self_audit.made(
+        acts.TOKEN_ISSUED,
+        author_of(request, caller, owner.tenant),
+        telling.api_token_issued(owner.name, token),
+        undo=lambda: here.api_tokens.remove(owner.kind, owner.id, token.id),
+    )
     told = {**describe_api_token(token), "token": text}
     return json_answer(told, 201)
+
+
+async def _removed(
+    request: Request, caller: Principal, owner: _Owner, token: ApiToken
+) -> Response:
+    here, author = services(request), author_of(request, caller, owner.tenant)
+    entry = telling.api_token_revoked(owner.name, token)
+    async with here.self_audit.doing(acts.TOKEN_REVOKED, author, entry):
+        await here.api_tokens.remove(owner.kind, owner.id, token.id)
+    return Response(status_code=204)

@@ -9,18 +9,23 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from auditlogservice.errors import Conflict
+from auditlogservice.ledger import acts, telling
 from auditlogservice.ledger.clients import describe_client, describe_secret
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import UserManager
 from auditlogservice.web.bodies import read_small
+from auditlogservice.web.callers import author_of
 from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.moments import Moment
 from auditlogservice.web.reach import TENANT, grantable, require_all, tenant_of, with_tenant
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from auditlogservice.access import Principal
     from auditlogservice.ledger.clients import Client
+    from auditlogservice.ledger.selfaudit import Entry
 
 router = APIRouter(tags=["clients"])
 
@@ -83,7 +88,11 @@ async def add_client(request: Request, caller: UserManager) -> Response:
     tenant = await tenant_of(request, caller)
     asked = await read_small(request, NewClient)
     scopes = grantable(caller, asked.scopes)
-    client = await services(request).clients.add(asked.name, scopes=scopes, tenant=tenant)
+    here = services(request)
+    await here.clients.check_new(asked.name, tenant=tenant)
+    author, entry = author_of(request, caller, tenant), telling.client_added(asked.name, scopes)
+    async with here.self_audit.doing(acts.CLIENT_ADDED, author, entry):
+        client = await here.clients.add(asked.name, scopes=scopes, tenant=tenant)
     address = with_tenant(f"/clients/{client.id}", tenant, caller)
     return json_answer(describe_client(client), 201, {"Location": address})
 
@@ -119,7 +128,11 @@ async def change_client(request: Request, client_id: str, caller: UserManager) -
     scopes = None if asked.scopes is None else grantable(caller, asked.scopes)
     if client.id == caller.user_id and (asked.disabled or scopes is not None):
         raise Conflict("nobody can disable themselves or change their own scopes")
-    client = await services(request).clients.change(client, scopes=scopes, disabled=asked.disabled)
+    entry = telling.client_changed(client, scopes=scopes, disabled=asked.disabled)
+    async with _changing(request, caller, client, entry):
+        client = await services(request).clients.change(
+            client, scopes=scopes, disabled=asked.disabled
+        )
     return json_answer(describe_client(client))
 
 
@@ -135,7 +148,9 @@ async def remove_client(request: Request, client_id: str, caller: UserManager) -
     client = await within_reach(request, client_id, caller)
     if client.id == caller.user_id:
         raise Conflict("nobody can remove themselves")
-    await services(request).clients.remove(client)
+    here, author = services(request), author_of(request, caller, client.tenant)
+    async with here.self_audit.doing(acts.CLIENT_REMOVED, author, telling.client_removed(client)):
+        await here.clients.remove(client)
     return Response(status_code=204)
 
 
@@ -153,8 +168,15 @@ async def add_secret(request: Request, client_id: str, caller: UserManager) -> R
     """Two may be active at once, so that one can follow the other without a pause."""
     client = await within_reach(request, client_id, caller)
     asked = await read_small(request, NewClientSecret)
-    secret, text = await services(request).clients.add_secret(
+    here = services(request)
+    secret, text = await here.clients.add_secret(
         client, label=asked.label, expires_at=asked.expires_at
+    )
+    await here.self_audit.made(
+        acts.CLIENT_CHANGED,
+        author_of(request, caller, client.tenant),
+        telling.secret_added(client, secret),
+        undo=lambda: here.clients.remove_secret(client, secret.id),
     )
     return json_answer({**describe_secret(secret), "secret": text}, 201)
 
@@ -171,8 +193,18 @@ async def remove_secret(
 ) -> Response:
     """Signed tokens that were got with it end too; at once, on every node."""
     client = await within_reach(request, client_id, caller)
-    await services(request).clients.remove_secret(client, secret_id)
+    client.require_secret(secret_id)
+    async with _changing(request, caller, client, telling.secret_removed(client, secret_id)):
+        await services(request).clients.remove_secret(client, secret_id)
     return Response(status_code=204)
+
+
+def _changing(
+    request: Request, caller: Principal, client: Client, entry: Entry
+) -> AbstractAsyncContextManager[None]:
+    """Put it on record that the client is to be changed."""
+    author = author_of(request, caller, client.tenant)
+    return services(request).self_audit.doing(acts.CLIENT_CHANGED, author, entry)
 
 
 async def within_reach(request: Request, client_id: str, caller: Principal) -> Client:

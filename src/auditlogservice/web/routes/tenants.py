@@ -13,8 +13,11 @@ from starlette.responses import Response
 
 from auditlogservice.access import describe_tenant
 from auditlogservice.errors import Conflict
+from auditlogservice.ledger import acts, telling
+from auditlogservice.ledger.suspensions import set_suspended
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Operator
+from auditlogservice.web.callers import author_of
 from auditlogservice.web.choosing import read_governing
 from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.questions import refuse_parameters
@@ -66,10 +69,13 @@ async def list_tenants(request: Request, _caller: Operator) -> Response:
     },
     openapi_extra=body(json=refer("NewTenant")),
 )
-async def add_tenant(request: Request, _caller: Operator) -> Response:
+async def add_tenant(request: Request, caller: Operator) -> Response:
     """Its first user is made with `POST /users?tenant=…`."""
     asked = await read_governing(request, NewTenant)
-    made = await services(request).tenants.add(asked.name)
+    here, author = services(request), author_of(request, caller)
+    await here.tenants.check_new(asked.name)
+    async with here.self_audit.doing(acts.TENANT_ADDED, author, telling.tenant_added(asked.name)):
+        made = await here.tenants.add(asked.name)
     return json_answer(describe_tenant(made), 201, {"Location": f"/tenants/{made.name}"})
 
 
@@ -101,11 +107,17 @@ async def change_tenant(request: Request, tenant: str, caller: Operator) -> Resp
     Its log stays, and stays signed. Resumed, it works as before.
     """
     asked = await read_governing(request, TenantChange)
-    tenants = services(request).tenants
     if asked.suspended:
         _refuse_own(caller, tenant)
-        return json_answer(describe_tenant(await tenants.suspend(tenant)))
-    return json_answer(describe_tenant(await tenants.resume(tenant)))
+    here = services(request)
+    changed = await set_suspended(
+        here.tenants,
+        here.self_audit,
+        author_of(request, caller),
+        tenant,
+        suspended=asked.suspended,
+    )
+    return json_answer(describe_tenant(changed))
 
 
 @router.delete(
@@ -114,10 +126,13 @@ async def change_tenant(request: Request, tenant: str, caller: Operator) -> Resp
     status_code=204,
     responses=problems(400, 401, 403, 404, 409, 422, 503),
 )
-async def remove_tenant(request: Request, tenant: str, _caller: Operator) -> Response:
-    """Only one without a user and without a record, erased ones included."""
+async def remove_tenant(request: Request, tenant: str, caller: Operator) -> Response:
+    """Only one without a user, a client and a record, erased ones included."""
     refuse_parameters(request)
-    await services(request).tenants.remove(tenant)
+    here, author = services(request), author_of(request, caller)
+    await here.tenants.check_empty(tenant)
+    async with here.self_audit.doing(acts.TENANT_REMOVED, author, telling.tenant_removed(tenant)):
+        await here.tenants.remove(tenant)
     return Response(status_code=204)
 
 

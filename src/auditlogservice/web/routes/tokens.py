@@ -112,7 +112,11 @@ async def _for_client(
         raise InvalidClient
     client, secret = known
     _require_some(client.scopes, wanted)
-    return await services(request).tokens.issue_to_client(client, secret, wanted)
+    here = services(request)
+    token = await here.tokens.issue_to_client(client, secret, wanted)
+    author, entry = author_of(request, client), telling.token_issued(client, token)
+    await here.self_audit.record(acts.TOKEN_ISSUED, author, entry)
+    return token
 
 
 def _wanted(form: Mapping[str, str]) -> frozenset[Scope] | None:
@@ -147,9 +151,18 @@ async def revoke_token(request: Request) -> Response:
     that nobody ever issued.
     """
     form = await read_form(request)
-    await client_of(request, form)
-    with suppress(NotAuthenticated):  # then there is nothing to end
-        await services(request).callers.revoke(_token(form))
+    known = await client_of(request, form)
+    text, here = _token(form), services(request)
+    try:
+        found = await here.callers.inspect(text)
+    except NotAuthenticated:  # then there is nothing to end
+        return Response(headers=_UNCACHED)
+    owner = found.principal
+    author = author_of(request, known[0] if known else owner, owner.tenant)
+    # Somebody else may be quicker; it is ended then, too.
+    with suppress(NotAuthenticated):
+        async with here.self_audit.doing(acts.TOKEN_REVOKED, author, telling.token_revoked(found)):
+            await here.callers.revoke(text)
     return Response(headers=_UNCACHED)
 
 
