@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One thing, measured on one side. `p50` and `p99` are milliseconds that an answer took, `cpu`
-    the microseconds for which it kept the server busy.
+    """One thing, measured on one side.
+
+    `p50` and `p99` are milliseconds that an answer took, `cpu` the microseconds for which it
+    kept the server busy.
     """
 
     what: str

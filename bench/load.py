@@ -75,7 +75,7 @@ def drive(server: Server, requests: Sequence[Request], *, clients: int, seconds:
     return replace(turn, cpu=(server.busy_seconds() - before) / answers * 1e6)
 
 
-def _wrk(  # noqa: PLR0913, PLR0917 - as `_drive`
+def _wrk(
     wrk: str,
     url: str,
     token: str | None,

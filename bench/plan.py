@@ -22,7 +22,7 @@ class Plan:
 
 
 TINY = Plan(
-    name="tiny", sizes=(100, 200), rounds=1, seconds=0.2, batches=1, batch_events=50, asked=5,
+    name="tiny", sizes=(200,), rounds=1, seconds=0.2, batches=1, batch_events=50, asked=5,
     workers=(),
 )  # fmt: skip
 QUICK = Plan(

@@ -104,11 +104,12 @@ def _deep(field: Field, name: str, server: Server) -> None:
             page = caller.get(path)
             spent.append(page.seconds * 1e3)
             path = _next(page.headers.get("link", ""))
-    spent.pop()  # which is seldom full
+    if len(spent) > 1:
+        spent.pop()  # which is seldom full
     end = max(1, min(_ENDS, len(spent) // 3))
     first, last = median(spent[:end]), median(spent[-end:])
     field.book.at_most(
-        f"the last of {len(spent) + 1:,} pages by the first, {name}: p50",
+        f"the last of {len(spent):,} pages by the first, {name}: p50",
         [last / first],
         _SAME,
         "×",

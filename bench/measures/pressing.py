@@ -54,10 +54,17 @@ def _press(field: Field, name: str, log: Log, rate: float) -> None:
     batch = Request("POST", "/events/batch", b"[" + b",".join(bodies(0, size)) + b"]")
     seen = asyncio.run(_send(log.server, batch, rate, field.plan.seconds * _TURNS))
     grown = _end(log.server) - before
-    book.values(f"back-pressure at {_TIMES}×, batches", name, [rate], "/s offered")
-    book.values("… memory that was taken", name, [seen.most_mib - memory], "MiB")
+    book.values(
+        "back-pressure, batches", name, [rate], f"/s offered, {_TIMES}× what was written before"
+    )
+    book.values("back-pressure, memory that was taken", name, [seen.most_mib - memory], "MiB")
     if seen.refusals:
-        book.times("… refusals", name, p50=median(seen.refusals), p99=percentile(seen.refusals))
+        book.times(
+            "back-pressure, refusals",
+            name,
+            p50=median(seen.refusals),
+            p99=percentile(seen.refusals),
+        )
         book.at_most(
             f"back-pressure, {name}: p99 of refusals", [percentile(seen.refusals)], _REFUSAL_MS,
             "ms",
