@@ -28,7 +28,7 @@ VOLUME /data
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-  CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ.get('AUDITLOG_PORT', '8080')}/readyz\", timeout=4)"]
+  CMD ["python", "-c", "import os, ssl, urllib.request as r; e = os.environ; r.urlopen(f\"http{'s' * bool(e.get('AUDITLOG_TLS_CERT'))}://127.0.0.1:{e.get('AUDITLOG_PORT', '8080')}/readyz\", timeout=4, context=ssl._create_unverified_context())"]
 # Exec form: the server is process 1 itself, and SIGTERM reaches it.
 ENTRYPOINT ["auditlogservice"]
 CMD ["serve"]

@@ -15,7 +15,8 @@ from argon2 import PasswordHasher
 
 from auditlogservice.access import DEFAULT_TENANT, Scope
 from auditlogservice.runtime.settings import Settings
-from auditlogservice.runtime.wiring import build_app, utc_now
+from auditlogservice.runtime.wiring import build_app, open_store, utc_now
+from auditlogservice.store.port import Document
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -99,6 +100,16 @@ async def _open(settings: Settings, time: Time) -> AsyncIterator[Api]:
         yield Api(app, http, app.state.services, time)
 
 
+async def said_already(settings: Settings) -> None:
+    """Have the default tenant's log say how it is kept, so that no restart says so in it."""
+    store = await open_store(settings)
+    body = settings.self_audit.encode()
+    await store.documents.put(
+        Document(kind="self_audit", tenant=DEFAULT_TENANT, id="mode", body=body)
+    )
+    await store.close()
+
+
 @pytest.fixture(params=["sqlite", "mongodb"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """The settings of one node, over each store in turn."""
@@ -106,7 +117,9 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
         url = f"sqlite:///{tmp_path / 'audit.db'}"
     else:
         url = request.getfixturevalue("mongodb_url")
-    return Settings(store=url, data_dir=tmp_path / "node", min_free_bytes=0)
+    return Settings(
+        store=url, data_dir=tmp_path / "node", min_free_bytes=0, self_audit="essential"
+    )
 
 
 @pytest.fixture
@@ -118,5 +131,7 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
 @pytest.fixture
 async def memory_api(tmp_path: Path) -> AsyncIterator[Api]:
     """For claims in which the store has no part."""
-    async with running(Settings(store="sqlite:///:memory:", data_dir=tmp_path)) as api:
+    async with running(
+        Settings(store="sqlite:///:memory:", data_dir=tmp_path, self_audit="essential")
+    ) as api:
         yield api

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,15 @@ def test_the_database_is_on_a_network_that_leads_nowhere_else() -> None:
 
 
 def test_the_proxy_cannot_reach_the_database() -> None:
-    assert compose()["services"]["proxy"]["networks"] == ["front"]
+    assert list(compose()["services"]["proxy"]["networks"]) == ["front"]
+
+
+def test_the_nodes_believe_the_proxy_and_nobody_else() -> None:
+    address = compose()["services"]["proxy"]["networks"]["front"]["ipv4_address"]
+    (subnet,) = compose()["networks"]["front"]["ipam"]["config"]
+    assert ip_address(address) in ip_network(subnet["subnet"])
+    for node in services("api").values():
+        assert node["environment"]["AUDITLOG_TRUSTED_PROXIES"] == address
 
 
 def test_two_api_nodes_share_a_store_and_no_folder() -> None:
@@ -52,8 +62,8 @@ def test_two_api_nodes_share_a_store_and_no_folder() -> None:
         "api1": ["api1-data:/data"],
         "api2": ["api2-data:/data"],
     }
-    assert [node["environment"] for node in nodes.values()] == [
-        {"AUDITLOG_STORE": "mongodb://mongo1,mongo2,mongo3/auditlog?replicaSet=rs0"}
+    assert [node["environment"]["AUDITLOG_STORE"] for node in nodes.values()] == [
+        "mongodb://mongo1,mongo2,mongo3/auditlog?replicaSet=rs0"
     ] * 2
 
 
@@ -104,6 +114,14 @@ def test_api_nodes_have_no_rights_to_lose() -> None:
         assert node["security_opt"] == ["no-new-privileges:true"]
 
 
+def test_no_program_gains_rights_that_it_was_not_given() -> None:
+    for service in services("").values():
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert "privileged" not in service
+    assert services("proxy")["proxy"]["cap_drop"] == ["ALL"]
+    assert services("proxy")["proxy"]["read_only"] is True
+
+
 def test_the_engine_waits_longer_than_a_graceful_stop_takes() -> None:
     grace = Settings.model_fields["shutdown_grace"].default.total_seconds()
     for node in services("api").values():
@@ -132,6 +150,19 @@ def instructions(name: str) -> list[str]:
 
 def test_the_image_runs_as_nobody_in_particular() -> None:
     assert instructions("USER") == ["10001:10001"]
+
+
+@pytest.mark.parametrize(("certificate", "scheme"), [("", "http"), ("cert.pem", "https")])
+def test_the_image_asks_itself_over_the_scheme_that_it_speaks(
+    monkeypatch: pytest.MonkeyPatch, certificate: str, scheme: str
+) -> None:
+    (check,) = re.findall(r"^  CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)
+    asked: list[str] = []
+    monkeypatch.setattr("urllib.request.urlopen", lambda url, **_: asked.append(url))
+    monkeypatch.setenv("AUDITLOG_PORT", "9")
+    monkeypatch.setenv("AUDITLOG_TLS_CERT", certificate)
+    exec(json.loads(check)[2], {})
+    assert asked == [f"{scheme}://127.0.0.1:9/readyz"]
 
 
 def test_the_server_is_process_one_and_gets_the_signal() -> None:
@@ -169,7 +200,12 @@ def test_the_build_gets_only_what_the_dockerfile_copies() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["DynamicUser=yes", "NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet="],
-)
+    [
+        "DynamicUser=yes", "NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=",
+        "UMask=0077", "StateDirectoryMode=0700", "ProtectHome=yes", "PrivateDevices=yes",
+        "RestrictNamespaces=yes", "MemoryDenyWriteExecute=yes",
+        "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
+    ],
+)  # fmt: skip
 def test_the_unit_gives_no_rights_away(line: str) -> None:
     assert line in UNIT.splitlines()

@@ -74,6 +74,7 @@ def test_what_is_not_possible_now_says_when_to_come_back(one: type[Unavailable])
     ("name", "code"),
     [
         ("InvalidGrant", "invalid_grant"),
+        ("InvalidClient", "invalid_client"),
         ("InvalidTokenRequest", "invalid_request"),
         ("InvalidScope", "invalid_scope"),
         ("UnsupportedGrantType", "unsupported_grant_type"),
@@ -87,7 +88,8 @@ def test_a_refused_token_request_has_its_code_of_rfc_6749(name: str, code: str) 
 
 def test_the_codes_of_rfc_6749_are_all_tested() -> None:
     assert {one.__name__ for one in TokenRequestRefused.__subclasses__()} == {
-        "InvalidGrant", "InvalidTokenRequest", "InvalidScope", "UnsupportedGrantType",
+        "InvalidGrant", "InvalidClient", "InvalidTokenRequest", "InvalidScope",
+        "UnsupportedGrantType",
     }  # fmt: skip
 
 

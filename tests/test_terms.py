@@ -408,6 +408,13 @@ def test_where_only_bounds_are_asked_for_they_are_exact(data: st.DataObject) -> 
         assert is_within(record, bounds_of(where)) == matches(where, record.fields())
 
 
+def test_bounds_of_places_are_known_to_be_exact() -> None:
+    """Following a log asks for the places before its end: no record need be read for that."""
+    assert is_only_bounds(Compare("sequence", "lt", "7"))
+    assert bounds_of(Compare("sequence", "lt", "7")).last == 6
+    assert not is_only_bounds(Compare("sequence", "lt", "x"))
+
+
 def test_bounds_of_times_are_known_to_be_exact() -> None:
     times = [Compare("timestamp", each, format_utc(NOON)) for each in OPERATORS]
     assert is_only_bounds(EVERYTHING)

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditlogservice.times import format_utc, from_micros, parse_rfc3339, to_micros
+from auditlogservice.times import (
+    format_micros,
+    format_utc,
+    from_micros,
+    parse_rfc3339,
+    to_micros,
+)
 
 zones = st.integers(-1_439, 1_439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 moments = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=zones)  # noqa: DTZ001 - hypothesis adds the zone
@@ -112,3 +118,8 @@ def test_microseconds_since_1970_are_exact(moment: datetime) -> None:
 def test_microseconds_count_from_1970() -> None:
     assert to_micros(datetime(1970, 1, 1, 0, 0, 1, 5, tzinfo=UTC)) == 1_000_005
     assert to_micros(datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)) == -1
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_microseconds_are_spelled_as_their_moment_is(moment: datetime) -> None:
+    assert format_micros(to_micros(moment)) == format_utc(moment)

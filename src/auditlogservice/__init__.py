@@ -23,6 +23,7 @@ The vocabulary: pure values and functions, no I/O, no clock, no randomness.
 - `leaks`: what in an event looks like a secret.
 - `governance`: legal holds, retention rules and erasures, as values.
 - `auditing`: whether a log is what it says: a state for each place, judged from any source.
+- `budgets`: how much a caller may use, and where it stands.
 - `access`: users, tenants, scopes, and a caller who was checked.
 
 What touches the world:

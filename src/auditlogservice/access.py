@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from auditlogservice.errors import Flaw, InsufficientScope, InvalidInput
 from auditlogservice.times import format_utc
@@ -49,7 +49,7 @@ class User:
     name: str
     tenant: str
     scopes: frozenset[Scope]
-    password_hash: str
+    password_hash: str = field(repr=False)
     disabled: bool
     created_at: datetime
     generation: int = 0
@@ -94,12 +94,23 @@ def describe_tenant(tenant: Tenant) -> dict[str, str | int | bool | None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """A caller whose token was checked, with the scopes that the token and the user both have."""
+    """A caller whose token was checked, with the scopes that the token and its owner both have.
+
+    `kind` says what `user_id` is the id of: a user, a client, or a subject of an external issuer.
+    `token_id` is that of the token (`jti`, RFC 7519 §4.1.7), None if it has none.
+    """
 
     user_id: str
     name: str
     tenant: str
     scopes: frozenset[Scope]
+    kind: Literal["user", "client", "external"] = "user"
+    token_id: str | None = None
+
+    @property
+    def source(self) -> tuple[str, str]:
+        """Who it is among all tenants: what has its own part where many want the same."""
+        return self.tenant, self.user_id
 
     def require(self, scope: Scope) -> None:
         """Return if the caller has `scope`; raise InsufficientScope if not."""
@@ -122,9 +133,17 @@ def format_scopes(scopes: Iterable[Scope]) -> str:
 
 
 def check_user_name(name: str) -> None:
+    _check_name(name, "user")
+
+
+def check_client_name(name: str) -> None:
+    _check_name(name, "client")
+
+
+def _check_name(name: str, kind: str) -> None:
     if not _NAME.fullmatch(name):
         rule = "1 to 128 letters, digits and . _ @ + -, the first a letter or a digit"
-        raise InvalidInput([Flaw("/name", f"a user's name is {rule}")])
+        raise InvalidInput([Flaw("/name", f"a {kind}'s name is {rule}")])
 
 
 def check_tenant_name(name: str) -> None:

@@ -10,7 +10,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from auditlogservice.events import parse_event_id
-from auditlogservice.filters import AllOf, AnyOf, Compare, Filter, Is, as_moment, is_number
+from auditlogservice.filters import (
+    AllOf,
+    AnyOf,
+    Compare,
+    Filter,
+    Is,
+    as_moment,
+    is_number,
+    to_number,
+)
 from auditlogservice.times import to_micros
 
 if TYPE_CHECKING:
@@ -74,11 +83,17 @@ def _time_bounds(operator: Operator, micros: int) -> Bounds:
 
 
 def _sequence_bounds(operator: Operator, text: str, bounds: Bounds) -> Bounds:
-    # Coarse by at most one: `matches` looks closer.
-    number = max(-1.0, min(float(text), 2.0**62))
-    if operator in {"gt", "gte"}:
-        return replace(bounds, first=math.floor(number))
-    return replace(bounds, last=math.ceil(number))
+    # Beyond all sequences there are, one place is as good as another; infinity is none.
+    number = max(-1, min(to_number(text), 2**62))
+    match operator:
+        case "gte":
+            return replace(bounds, first=math.ceil(number))
+        case "gt":
+            return replace(bounds, first=math.floor(number) + 1)
+        case "lte":
+            return replace(bounds, last=math.floor(number))
+        case "lt":
+            return replace(bounds, last=math.ceil(number) - 1)
 
 
 def _narrow(one: Bounds, other: Bounds) -> Bounds:
@@ -107,8 +122,14 @@ def _common(
 
 def is_only_bounds(where: Filter) -> bool:
     """Whether every record within `bounds_of(where)` matches, so that none need be looked at."""
-    parts = where.parts if isinstance(where, AllOf) else (where,)
-    return all(
-        isinstance(part, Compare) and part.path == "timestamp" and as_moment(part.text)
-        for part in parts
-    )
+    return all(map(_is_bound, where.parts if isinstance(where, AllOf) else (where,)))
+
+
+def _is_bound(part: Filter) -> bool:
+    match part:
+        case Compare("sequence", _, text):
+            return is_number(text)
+        case Compare("timestamp", _, text):
+            return as_moment(text) is not None
+        case _:
+            return False

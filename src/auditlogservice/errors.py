@@ -6,7 +6,7 @@ Messages are for people; they never carry a driver's text, a secret or a stack.
 
     AuditLogError
     ├── InputRefused
-    │   ├── MalformedInput ── BadCursor, BadIdempotencyKey
+    │   ├── MalformedInput ── BadCursor, BadIdempotencyKey, TwoAuthorizations
     │   ├── InvalidInput ── IdempotencyKeyReused
     │   ├── InputTooLarge
     │   ├── RequestTimeout
@@ -14,11 +14,12 @@ Messages are for people; they never carry a driver's text, a secret or a stack.
     ├── AccessRefused
     │   ├── NotAuthenticated
     │   ├── InsufficientScope
-    │   └── TokenRequestRefused ── InvalidGrant, InvalidTokenRequest, InvalidScope,
-    │                              UnsupportedGrantType
-    ├── NotFound ── EventNotFound, UserNotFound
+    │   └── TokenRequestRefused ── InvalidGrant, InvalidClient, InvalidTokenRequest,
+    │                              InvalidScope, UnsupportedGrantType
+    ├── NotFound ── EventNotFound, UserNotFound, ClientNotFound
     ├── EventErased
-    ├── Conflict ── UserExists, EventHeld, OwnRecordKept, Outdated
+    ├── Conflict ── UserExists, ClientExists, EventHeld, OwnRecordKept, Outdated
+    ├── Limited ── TooManyAttempts, RateLimited, QuotaExceeded
     ├── Unavailable ── Overloaded, StoreUnreachable, StorageFull, StoreBroken, QueryTimeout,
     │                   NotSigned, LedgerDamaged, OutcomeUnknown
     ├── ProofInvalid
@@ -33,6 +34,8 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+    from auditlogservice.budgets import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,13 @@ class BadIdempotencyKey(MalformedInput):
     """The Idempotency-Key is none, or there are two. The rule is in the message."""
 
 
+class TwoAuthorizations(MalformedInput):
+    """There is more than one Authorization header (RFC 6750 §3.1, invalid_request)."""
+
+    def __init__(self) -> None:
+        super().__init__("there is more than one Authorization header")
+
+
 class InvalidInput(InputRefused):
     """The input was understood, and is refused. `flaws` says where and why."""
 
@@ -110,16 +120,18 @@ class AccessRefused(AuditLogError):
 class NotAuthenticated(AccessRefused):
     """No token, or one that is forged, expired, revoked, or of a user who is gone.
 
-    `tried` says that there was a token; what is wrong with it is told to nobody.
+    `tried` says that there was a token; what is wrong with it is told to nobody. `of` is the name
+    and the tenant of a user whose token was good once: for the log, not for the answer.
     """
 
-    def __init__(self, *, tried: bool) -> None:
+    def __init__(self, *, tried: bool, of: tuple[str, str] | None = None) -> None:
         super().__init__(
             "the token is forged, expired or revoked, or its user is gone"
             if tried
             else "a bearer token is needed"
         )
         self.tried = tried
+        self.of = of
 
 
 class InsufficientScope(AccessRefused):
@@ -145,6 +157,15 @@ class InvalidGrant(TokenRequestRefused):
         super().__init__("the username or the password is not right")
 
 
+class InvalidClient(TokenRequestRefused):
+    """Unknown client, wrong or expired secret, or disabled client: one answer for all of them."""
+
+    error = "invalid_client"
+
+    def __init__(self) -> None:
+        super().__init__("the client or its secret is not right")
+
+
 class InvalidTokenRequest(TokenRequestRefused):
     """A field of the form is missing, or there twice."""
 
@@ -152,7 +173,7 @@ class InvalidTokenRequest(TokenRequestRefused):
 
 
 class InvalidScope(TokenRequestRefused):
-    """A scope was asked for that does not exist."""
+    """A scope was asked for that does not exist, or none that the owner has."""
 
     error = "invalid_scope"
 
@@ -178,6 +199,11 @@ class EventNotFound(NotFound):
 class UserNotFound(NotFound):
     def __init__(self) -> None:
         super().__init__("no user has this name")
+
+
+class ClientNotFound(NotFound):
+    def __init__(self) -> None:
+        super().__init__("no client has this id")
 
 
 class EventErased(AuditLogError):
@@ -214,6 +240,11 @@ class UserExists(Conflict):
         super().__init__("a user with this name exists already")
 
 
+class ClientExists(Conflict):
+    def __init__(self) -> None:
+        super().__init__("a client with this name exists already")
+
+
 class EventHeld(Conflict):
     """Legal holds cover the event, so it may not be erased; `holds` are their ids."""
 
@@ -231,6 +262,54 @@ class OwnRecordKept(Conflict):
 
 class Outdated(Conflict):
     """The change was meant for a state that is not the present one any more."""
+
+
+# ---- what the caller has used up -----------------------------------------------
+
+
+class Limited(AuditLogError):
+    """The caller may go on later. Nothing of this was done. Never raised itself.
+
+    `standing` is the policy that says so; after `retry_after` seconds it is worth trying again.
+    """
+
+    def __init__(self, message: str, standing: Standing, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.standing = standing
+        self.retry_after = retry_after
+
+
+class TooManyAttempts(Limited):
+    """Logins failed, so the next one has to wait. The password of this one was not looked at."""
+
+    def __init__(self, standing: Standing) -> None:
+        super().__init__(
+            "logins failed here, so this one was not tried; wait, then try again",
+            standing,
+            retry_after=standing.reset,
+        )
+
+
+class RateLimited(Limited):
+    """The operator allows so much in a time, and the caller or its tenant has had it."""
+
+    def __init__(self, standing: Standing, *, retry_after: int) -> None:
+        super().__init__(
+            f"{standing.policy}: {standing.quota:,} in {standing.window:,} s are allowed",
+            standing,
+            retry_after=retry_after,
+        )
+
+
+class QuotaExceeded(Limited):
+    """The tenant has recorded what it may on this day, or would go beyond it. None was kept."""
+
+    def __init__(self, standing: Standing) -> None:
+        super().__init__(
+            f"{standing.quota:,} events a day may be recorded, and {standing.left:,} are left",
+            standing,
+            retry_after=standing.reset,
+        )
 
 
 # ---- what the service cannot do now ------------------------------------------
@@ -257,12 +336,12 @@ class StoreUnreachable(Unavailable):
 
 
 class StorageFull(Unavailable):
-    """No room is left on the disk. Nothing of this was kept; reading goes on."""
+    """No room is left on the disk. Nothing of this was kept, nor shown if it had to be."""
 
     retry_after = 30
 
     def __init__(self) -> None:
-        super().__init__("the disk is full; writing is refused, reading goes on")
+        super().__init__("the disk is full; nothing more can be put on record")
 
 
 class StoreBroken(Unavailable):

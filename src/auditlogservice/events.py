@@ -212,11 +212,24 @@ class Record:
         start, end = self.payload.index(b",") + 1, self.payload.rindex(b',"timestamp":"')
         return Fingerprint(hashlib.sha256(b"{%b}" % self.payload[start:end]).digest())
 
+    def is_by(self, name: str) -> bool:
+        """Whether `name` recorded it, told from what `Draft.payload` puts at the end."""
+        return self.payload.endswith(b',"user_id":%b}' % orjson.dumps(name))
+
     def fields(self) -> dict[str, Json]:
         """Return the record as a value, for matching."""
         value: dict[str, Json] = orjson.loads(self.payload)
         value["sequence"] = self.sequence
         return value
+
+    def checked_fields(self) -> dict[str, Json]:
+        """Return `fields`, having seen that `answer` is JSON, as far as a look tells.
+
+        Raises ValueError or TypeError if it is not: such a payload was never put in.
+        """
+        if not self.payload.endswith(b'"}'):  # the name of who recorded it, and nothing behind
+            raise ValueError("a payload does not end as one")
+        return self.fields()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

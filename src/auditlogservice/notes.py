@@ -6,7 +6,7 @@ plain or as the cosignature of a witness (c2sp.org/tlog-cosignature), which says
 
 from __future__ import annotations
 
-import base64
+import binascii
 import re
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -236,13 +236,13 @@ def parse_signatures(lines: str) -> tuple[Signature, ...]:
 
 
 def to_base64(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
+    return binascii.b2a_base64(raw, newline=False).decode()
 
 
 def from_base64(text: str) -> bytes:
     """Return the bytes of RFC 4648 §4 base64 in its one spelling. Raises MalformedInput."""
     try:
-        raw = base64.b64decode(text, validate=True)
+        raw = binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
         raise MalformedInput("this is not base64") from None
     if to_base64(raw) != text:

@@ -16,7 +16,7 @@ from auditlogservice.client import Client
 from auditlogservice.ledger.auditor import check_store
 from auditlogservice.notes import VerifierKey
 from auditlogservice.runtime.wiring import open_store
-from running import EVENT, Api, running
+from running import EVENT, Api, running, said_already
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,7 +36,9 @@ class Bridge(httpx2.BaseTransport):
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         async def call() -> httpx2.Response:
-            asked = httpx2.Request(request.method, request.url, headers=request.headers)
+            asked = httpx2.Request(
+                request.method, request.url, headers=request.headers, content=request.read()
+            )
             answer = await self._inner.handle_async_request(asked)
             content = await answer.aread()
             return httpx2.Response(answer.status_code, headers=answer.headers, content=content)
@@ -109,6 +111,7 @@ async def erase(api: Api, user: dict[str, str], event_id: str, reason: str) -> N
 @asynccontextmanager
 async def node(settings: Settings) -> AsyncIterator[tuple[Api, dict[str, str]]]:
     """A running node, and a user of it who may do everything."""
+    await said_already(settings)
     async with running(settings) as api:
         try:
             user = await api.sign_in("alice")

@@ -90,6 +90,29 @@ async def test_an_edited_payload_is_altered(
     await expect(stranger, settings, {VICTIM: State.ALTERED})
 
 
+@pytest.mark.parametrize("place", [VICTIM, SIZE - 1])
+async def test_a_payload_that_is_no_json_any_more_is_told_and_hides_no_other(
+    settings: Settings, stranger: Stranger, insider: Insider, place: int
+) -> None:
+    """The server gives none of it, so a stranger misses it; the store knows what is there."""
+    rows = insider.rows()
+    rows[place] = replace(rows[place], payload=b'{"_id":"')
+    insider.put(rows)
+    async with node(settings) as (api, user):
+        for path in (
+            f"/events/{rows[place].id}",
+            f"/events/feed?after={place - 1}",
+            "/events?limit=1000",
+        ):
+            answer = await api.http.get(path, headers=user)
+            assert (answer.status_code, answer.json()["code"]) == (503, "store-broken")
+        outside = await stranger.verify(api, user)
+    assert of_places(outside.findings) == {place: State.MISSING}
+    assert outside.states == {State.MISSING: 1, State.OK: SIZE - 1}
+    inside, _ = await stranger.check(settings)
+    assert of_places(inside.findings) == {place: State.ALTERED}
+
+
 async def test_an_edited_payload_with_a_new_commitment_is_altered(
     settings: Settings, stranger: Stranger, insider: Insider
 ) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from auditlogservice.client import Client
 from auditlogservice.runtime.cli.app import app
+from auditlogservice.store.port import Published
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +76,19 @@ async def test_verify_counts_the_states_and_keeps_the_checkpoint_for_the_next_ti
     report = json.loads(told.stdout)
     assert (report["holds"], report["size"], report["findings"]) == (True, SIZE + 1, [])
     assert report["states"] == {"ERASED:asked\x1b[2J": 1, "OK": SIZE}
+
+
+async def test_verify_has_it_put_on_record_what_it_found(settings: Settings, desk: Desk) -> None:
+    async with node(settings) as (api, user):
+        ids = await filled(api, user, 3)
+        await erase(api, user, ids[1], "asked for")
+        await desk.sit_down(api, user)
+        done = await desk.run("verify", "--vkey", desk.vkey, "--report")
+        assert done.exit_code == 0, done.output
+        (told,) = await api.listed(user, "?event_type=audit.ledger.verified")
+    assert told["outcome"] == "success"
+    assert told["event_data"]["states"] == {"ERASED": 1, "OK": 3}
+    assert (told["event_data"]["size"], told["event_data"]["found"]) == (4, 0)
 
 
 async def test_verify_ends_with_1_and_says_where_and_keeps_no_checkpoint(
@@ -168,6 +182,43 @@ async def test_what_is_no_key_or_no_checkpoint_of_the_log_is_a_mistake_of_the_ca
         no_key = await desk.run("verify", "--vkey", other)
         no_checkpoint = await desk.run("verify", "--vkey", desk.vkey, "--since", other)
     assert (no_key.exit_code, no_checkpoint.exit_code) == (2, 2)
+
+
+async def test_records_that_nobody_signs_are_a_finding_and_those_signed_late_are_not(
+    settings: Settings, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with node(settings) as (api, user):
+        await filled(api, user, 3)
+        await desk.sit_down(api, user)
+        old = (await api.http.get("/ledger/default/checkpoint", headers=user)).content
+        await filled(api, user, 4)
+        told, signed = [old], api.services.signer.checkpoint
+
+        async def checkpoint(tenant: str) -> Published:
+            return Published(3, told.pop()) if told else await signed(tenant)
+
+        monkeypatch.setattr(api.services.signer, "checkpoint", checkpoint)
+        late = await desk.run("verify", "--vkey", desk.vkey)
+        told += [old] * 99
+        monkeypatch.setattr("auditlogservice.runtime.cli.verifying.SIGNING_LOOKS", 1)
+        never = await desk.run("verify", "--vkey", desk.vkey)
+    assert late.exit_code == 0, late.output
+    assert "3 records: all is right" in late.output
+    assert never.exit_code == 1
+    assert "UNSIGNED: 4 records that were there when this began" in never.output
+
+
+async def test_of_a_log_that_is_not_there_one_sentence_says_so(
+    settings: Settings, desk: Desk
+) -> None:
+    async with node(settings) as (api, user):
+        await filled(api, user, 3)
+        await desk.sit_down(api, user)
+        done = await desk.run("verify", "--vkey", desk.vkey, "--tenant", "nobody")
+    assert done.exit_code == 1
+    assert "CHECKPOINT: there is no checkpoint of this log" in done.output
+    assert "MISSING" not in done.output
+    assert "log, 0 records: 1 findings" in done.output
 
 
 async def test_fsck_passes_a_whole_store_and_names_what_is_wrong_in_another(

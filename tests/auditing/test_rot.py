@@ -49,6 +49,8 @@ class Log:
         rotten = bytearray(self.content)
         rotten[bit // 8] ^= 1 << bit % 8
         self.file.write_bytes(rotten)
+        # A process that met damage leaves its WAL, which must not mend the next rotten file.
+        self.file.with_name(f"{self.file.name}-wal").unlink(missing_ok=True)
 
     async def look(self) -> tuple[list[Any] | None, bool]:
         """Return all answers, or None if the file is refused; and whether fsck passes."""

@@ -24,7 +24,7 @@ from auditlogservice.store.sqlite import open_sqlite
 from strategies import NOON
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Hashable
     from datetime import datetime
 
     from auditlogservice.store.port import Document
@@ -44,7 +44,15 @@ class FakePasswords(Passwords):
         await asyncio.sleep(0)
         return f"hash of {password}"
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
+    async def verify(
+        self,
+        password: str,
+        password_hash: str | None,
+        *,
+        source: Hashable = None,  # noqa: ARG002 - nobody waits here
+        before: Callable[[], None] = lambda: None,
+    ) -> bool:
+        before()
         self.asked.append((password, password_hash))
         return password_hash == f"hash of {password}"
 

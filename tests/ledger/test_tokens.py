@@ -18,14 +18,12 @@ from joserfc.jwk import OKPKey
 
 from auditlogservice.access import Principal, Scope, User
 from auditlogservice.errors import NotAuthenticated, StoreUnreachable
-from auditlogservice.ledger.tokens import (
-    ALGORITHM,
-    ISSUER,
-    MAX_TOKEN_BYTES,
-    TYPE,
-    USER_FRESHNESS,
-    Tokens,
-)
+from auditlogservice.ledger.callers import MAX_TOKEN_BYTES, Callers
+from auditlogservice.ledger.clients import Clients
+from auditlogservice.ledger.owners import FRESHNESS, Owners
+from auditlogservice.ledger.tenants import Tenants
+from auditlogservice.ledger.tokenkeys import ALGORITHM, TokenKeys
+from auditlogservice.ledger.tokens import TYPE, Tokens
 from auditlogservice.store.port import UserChange, VerificationKey
 from auditlogservice.store.sqlite import open_sqlite
 from strategies import NOON
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
     from auditlogservice.store.port import AccountStore
     from auditlogservice.store.sqlite import SqliteStore
 
+ISSUER = "https://log.example"
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
 ALL = frozenset(Scope)
@@ -101,13 +100,53 @@ class World:
         store: Any = None,
         lifetime: timedelta = HOUR,
     ) -> Tokens:
-        return Tokens(
+        return make_node(
             store or self.store.accounts,
-            key=_as_jwk(key or Ed25519PrivateKey.generate()),
+            self.store,
+            _as_jwk(key or Ed25519PrivateKey.generate()),
             clock=self.clock,
-            entropy=lambda length: b"\xab" * length,
             lifetime=lifetime,
         )
+
+
+@dataclass
+class OwnKey:
+    """A key that is in no file."""
+
+    key: OKPKey
+
+    def current(self) -> OKPKey:
+        return self.key
+
+    def renew(self, key_id: str) -> OKPKey:
+        if self.key.thumbprint() == key_id:
+            self.key = OKPKey.generate_key("Ed25519")
+        return self.key
+
+
+def make_node(
+    accounts: Any,
+    store: SqliteStore,
+    key: OKPKey,
+    *,
+    clock: Clock,
+    lifetime: timedelta = HOUR,
+) -> Tokens:
+    def entropy(length: int) -> bytes:
+        return b"\xab" * length
+
+    documents = store.documents
+    tenants = Tenants(documents, accounts=store.accounts, ledger=store.ledger, clock=clock)
+    clients = Clients(documents, tenants=tenants, clock=clock, entropy=entropy)
+    return Tokens(
+        documents,
+        Owners(accounts, documents, clients, clock=clock),
+        TokenKeys(accounts, documents, OwnKey(key), clock=clock),
+        issuer=ISSUER,
+        clock=clock,
+        entropy=entropy,
+        lifetime=lifetime,
+    )
 
 
 def _as_jwk(key: Ed25519PrivateKey) -> OKPKey:
@@ -133,7 +172,7 @@ async def world() -> AsyncIterator[World]:
 
 async def _is_good(node: Tokens, token: str) -> bool:
     try:
-        await node.check(token)
+        await Callers(node, node).check(token)
     except NotAuthenticated as error:
         return not error.tried  # a refusal that says there was no token is no right one
     return True
@@ -146,7 +185,7 @@ async def test_a_token_speaks_for_its_user(world: World) -> None:
     node = world.node()
     token = await node.issue(world.user)
     assert await node.check(token.text) == Principal(
-        user_id="id of alice", name="alice", tenant="acme", scopes=ALL
+        user_id="id of alice", name="alice", tenant="acme", scopes=ALL, token_id="ab" * 16
     )
     assert (token.expires_in, token.scopes) == (3_600, ALL)
 
@@ -160,8 +199,8 @@ async def test_a_token_is_a_jwt_of_rfc_9068_signed_with_ed25519(world: World) ->
         "alg": "Ed25519", "typ": "at+jwt", "kid": _as_jwk(world.key).thumbprint(),
     }  # fmt: skip
     assert claims == {
-        "iss": "auditlogservice",
-        "aud": "auditlogservice",
+        "iss": "https://log.example",
+        "aud": "https://log.example",
         "sub": "id of alice",
         "client_id": "alice",
         "scope": "events:write events:read events:export events:delete ledger:read "
@@ -258,7 +297,7 @@ async def test_a_scope_that_is_taken_away_is_gone_from_every_token(world: World)
         assert (await node.check(token)).scopes == ALL
     left = frozenset({Scope.EVENTS_READ})
     await world.store.accounts.change_user(world.user.id, UserChange(scopes=left))
-    world.clock.now += USER_FRESHNESS
+    world.clock.now += FRESHNESS
     for node in nodes:
         assert (await node.check(token)).scopes == left
 
@@ -299,7 +338,7 @@ async def test_who_is_gone_is_out_on_every_node_within_the_promised_time(
     for node in nodes:
         assert await _is_good(node, token)
     await go(world.store.accounts, world.user)
-    world.clock.now += USER_FRESHNESS
+    world.clock.now += FRESHNESS
     assert [await _is_good(node, token) for node in nodes] == [False, False]
 
 
@@ -325,7 +364,7 @@ async def test_who_signed_in_with_the_old_password_while_it_was_changed_gets_not
 
 
 def test_who_is_gone_is_out_within_a_second() -> None:
-    assert timedelta(0) < USER_FRESHNESS < SECOND
+    assert timedelta(0) < FRESHNESS < SECOND
 
 
 async def test_a_clock_that_goes_back_does_not_keep_anyone_in(world: World) -> None:
@@ -343,7 +382,7 @@ async def test_freshness_counts_from_before_the_question(world: World) -> None:
     class Slow(Watched):
         async def user_with_id(self, user_id: str) -> User | None:
             user = await self.store.user_with_id(user_id)
-            world.clock.now += USER_FRESHNESS
+            world.clock.now += FRESHNESS
             return user
 
     node = world.node(store=Slow(world.store.accounts))
@@ -422,13 +461,8 @@ async def test_a_token_that_is_seen_again_asks_for_no_keys(world: World) -> None
 async def _unknown(world: World, number: int = 0) -> str:
     """A token of a node that never published its key, in a world of its own."""
     elsewhere = await open_sqlite(":memory:")
-    node = Tokens(
-        elsewhere.accounts,
-        key=_as_jwk(Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"%d" % number).digest())),
-        clock=world.clock,
-        entropy=lambda length: b"\xab" * length,
-        lifetime=HOUR,
-    )
+    key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"%d" % number).digest())
+    node = make_node(elsewhere.accounts, elsewhere, _as_jwk(key), clock=world.clock)
     token = await node.issue(world.user)
     await elsewhere.close()
     return token.text

@@ -13,7 +13,7 @@ from auditlogservice.client.shapes.known import BY_NAME
 from auditlogservice.runtime.cli import app as commands
 from auditlogservice.runtime.cli import connection
 from auditlogservice.runtime.cli.importing import Format
-from auditlogservice.runtime.cli.terminal import visible, visible_json
+from auditlogservice.runtime.invisible import visible, visible_json
 from stub import NASTY, StubServer, run
 
 DATA = Path(__file__).parents[1] / "data"

@@ -16,7 +16,7 @@ from auditlogservice.ledger.formats.known import FORMATS
 from auditlogservice.runtime.cli.asking import pointed, read_words
 from auditlogservice.runtime.cli.exporting import Format, Lines, Visible
 from auditlogservice.runtime.cli.figures import bar, label_of, lines_of
-from auditlogservice.runtime.cli.terminal import visible_json
+from auditlogservice.runtime.invisible import visible_json
 from stub import NASTY, Listening, StubServer, run
 
 if TYPE_CHECKING:

@@ -53,7 +53,10 @@ def test_the_default_database_lies_in_the_data_folder(tmp_path: Path) -> None:
         ("PORT", "abc"), ("PORT", "70000"), ("WORKERS", "0"), ("TOKEN_TTL", "5"),
         ("TOKEN_TTL", "30s"), ("TOKEN_TTL", "31d"), ("LOG_LEVEL", "loud"), ("QUEUE_EVENTS", "0"),
         ("STORE_TIMEOUT", "0s"), ("TOKEN_TTL", "soon"), ("MIN_FREE_BYTES", "-1"),
-        ("CHECKPOINT_EVERY", "99ms"),
+        ("CHECKPOINT_EVERY", "99ms"), ("TOKEN_KEY_DAYS", "0"), ("ISSUER", "log.example"),
+        ("ISSUER", "https://log.example/"), ("ISSUER", "https://log.example/?a=b"),
+        ("ALLOWED_HOSTS", "https://a"),
+        ("TRUSTED_PROXIES", "proxy"), ("FORWARDED_HEADER", "x-real-ip"),
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_be_is_named(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditlogservice.errors import StoreUnreachable, UnsafeSetup
+from auditlogservice.errors import OutcomeUnknown, UnsafeSetup
 from auditlogservice.ledger.keyring import Keyring
 from auditlogservice.runtime.keys import add_ledger_key, load_ledger_keys
 from auditlogservice.runtime.signing import public_of, rotate, signing_seeds
@@ -136,22 +136,32 @@ async def test_a_new_key_signs_first_and_a_retired_one_not_at_all(
     assert await signing_seeds(tmp_path, keyring) == [new]
 
 
-async def test_a_rotation_that_the_store_did_not_take_leaves_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_kept", [False, True])
+@pytest.mark.parametrize("repeats", [False, True])
+async def test_a_rotation_without_an_answer_loses_no_key_and_can_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_kept: bool, repeats: bool
 ) -> None:
+    """Nothing signs with it before the store is known to have it, and no second one is made."""
     store = await open_sqlite(":memory:")
     keyring = keyring_of(store)
     await signing_seeds(tmp_path, keyring)
+    put = keyring._documents.put
 
-    async def fail(_: Document) -> bool:
-        raise StoreUnreachable
+    async def lose(document: Document) -> bool:
+        if is_kept:
+            await put(document)
+        raise OutcomeUnknown
 
     with monkeypatch.context() as broken:
-        broken.setattr(keyring._documents, "put", fail)
-        with pytest.raises(StoreUnreachable):
+        broken.setattr(keyring._documents, "put", lose)
+        with pytest.raises(OutcomeUnknown):
             await rotate(tmp_path, keyring)
-    assert files(tmp_path) == ["0001.pem"]
-    assert len(await signing_seeds(tmp_path, keyring)) == 1
+    assert files(tmp_path) == ["0001.pem", "0002.draft"]
+    if repeats:
+        assert (await rotate(tmp_path, keyring)).name == "0002.pem"
+    is_known = is_kept or repeats
+    assert len(await signing_seeds(tmp_path, keyring)) == len(await keyring.keys()) == 1 + is_known
+    assert files(tmp_path) == ["0001.pem", "0002.pem" if is_known else "0002.draft"]
     await store.close()
 
 

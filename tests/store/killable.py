@@ -4,20 +4,24 @@
 statement. `race` has many processes open one new file at the same moment. `append` appends until
 somebody kills it, and prints what was acknowledged. `erase`, whose FOLDER is the path of a SQLite
 file or the URL of a MongoDB, erases again and again, and each time kills itself one step later.
+`wipe` erases every other record of `base.db` in FOLDER, each time in a new copy of it, and kills
+itself one step later of those that fold the WAL into the file.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import apsw
 from pymongo.monitoring import CommandListener, register
 
 from auditlogservice.entries import SALT_BYTES
@@ -229,6 +233,51 @@ def erase_and_die_everywhere(place: str) -> None:
         assert code == -signal.SIGKILL, code
 
 
+# ---- wipe -------------------------------------------------------------------------------
+
+
+def _dying(steps: _Steps, kind: Any, *names: str) -> Any:
+    """Return this class, with a step before each call of these methods."""
+
+    def stepped(name: str) -> Callable[..., object]:
+        def call(self: object, *values: Any, **more: Any) -> object:
+            steps.step()
+            return getattr(kind, name)(self, *values, **more)
+
+        return call
+
+    return type(kind.__name__, (kind,), {name: stepped(name) for name in names})
+
+
+async def _wipe_and_die(path: Path, step: int) -> None:
+    steps = _Steps()
+    apsw.Connection = _dying(steps, apsw.Connection, "wal_checkpoint")  # type: ignore[misc] # here alone
+    apsw.VFSFile = _dying(steps, apsw.VFSFile, "xWrite", "xSync")  # type: ignore[misc] # here alone
+    store = await open_sqlite(str(path))
+    connection = store.events._database._write_connection
+    assert connection
+    rows = connection.execute("SELECT lower(hex(id)) FROM records WHERE sequence % 2").fetchall()
+    doomed = [replace(_draft(0), tenant="acme", id=EventId(str(row[0]))) for row in rows]
+    steps.left = step
+    for start in range(0, len(doomed), 10):
+        portion = doomed[start : start + 10]
+        await store.events.erase("acme", [_burial(one) for one in portion])
+        print(step, *(one.id for one in portion), flush=True)  # noqa: T201 - the answer
+    steps.left = None
+    await store.close()
+
+
+def wipe_and_die_everywhere(folder: Path) -> None:
+    """Leave `killed-<n>.db` for each step; print the number and the ids of each portion erased."""
+    for step in count():
+        path = folder / f"killed-{step}.db"
+        shutil.copy(folder / "base.db", path)
+        code = _ended(_fork(lambda: asyncio.run(_wipe_and_die(path, step))))  # noqa: B023 - ends here
+        if code == 0:
+            return
+        assert code == -signal.SIGKILL, code
+
+
 def main(role: str, folder: Path) -> None:
     match role:
         case "erase":
@@ -237,6 +286,8 @@ def main(role: str, folder: Path) -> None:
             migrate_and_die_everywhere(folder)
         case "race":
             race(folder)
+        case "wipe":
+            wipe_and_die_everywhere(folder)
         case "append":
             asyncio.run(append(folder))
         case _:

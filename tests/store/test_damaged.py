@@ -18,7 +18,7 @@ from trees import examined
 
 from answers import outcomes_of
 from auditlogservice.errors import StoreBroken
-from auditlogservice.filters import Is, Not
+from auditlogservice.filters import EVERYTHING, Is, Not
 from auditlogservice.store.mongodb import open_mongodb
 from auditlogservice.store.mongodb.schema import EVENTS, LOGS
 from auditlogservice.store.port import Appended, Replayed, Submission
@@ -230,11 +230,13 @@ async def test_a_log_that_is_set_back_under_a_node_that_writes_it_keeps_nothing(
     await store.close()
 
 
-@pytest.mark.parametrize("payload", [b"\xff", b"", b"[]", b"1", b'{"name":'])
+@pytest.mark.parametrize(
+    "payload", [b"\xff", b"", b"[]", b"1", b'{"name":', b"{}", b'{"name":"x"} ', b'{"name":"}']
+)
 @pytest.mark.parametrize(
     "asked",
-    [where(event_type="auth.login"), Not(Is("name", "another"))],
-    ids=["by term", "in order"],
+    [where(event_type="auth.login"), Not(Is("name", "another")), EVERYTHING],
+    ids=["by term", "in order", "everything"],
 )
 async def test_a_record_that_is_none_any_more_is_told_as_damage(
     damaged: Damaged, payload: bytes, asked: Filter
@@ -245,11 +247,23 @@ async def test_a_record_that_is_none_any_more_is_told_as_damage(
     with pytest.raises(StoreBroken):
         await page(store.events, asked)
     with pytest.raises(StoreBroken):
-        await store.events.erase("acme", [burial(there.entry.id)])
+        await store.events.find("acme", there.entry.id)
     # Whoever looks elsewhere is answered, and every log goes on.
     assert len(await page(store.events, asked, limit=MIDDLE)) == MIDDLE
     await keep(store.events, draft())
     await keep(store.events, draft(tenant="other"))
+    await store.close()
+
+
+@pytest.mark.parametrize("payload", [b"\xff", b"", b"[]", b'{"name":'])
+async def test_a_record_that_is_none_any_more_is_not_erased_either(
+    damaged: Damaged, payload: bytes
+) -> None:
+    damaged.spoil("payload", payload)
+    store = await damaged.opened()
+    (there,) = await store.ledger.openings("acme", MIDDLE, MIDDLE + 1, content=False)
+    with pytest.raises(StoreBroken):
+        await store.events.erase("acme", [burial(there.entry.id)])
     await store.close()
 
 

@@ -47,7 +47,7 @@ from auditlogservice.filters import (
     all_of,
     matches,
 )
-from auditlogservice.store.port import Appended, Replayed
+from auditlogservice.store.port import Appended, Replayed, Submission
 from auditlogservice.store.sqlite import database, open_sqlite
 from auditlogservice.store.sqlite.database import (
     _APPLICATION_ID,
@@ -734,6 +734,20 @@ async def test_while_room_is_low_no_event_is_accepted_and_everything_else_goes_o
     disk.free = 1_000
     await store.events.ping()
     assert (await keep(store.events, draft()))[0].sequence == 3
+    await store.close()
+
+
+async def test_what_is_urgent_takes_the_reserve_and_carries_nothing_else_with_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = _Disk(free=999)
+    monkeypatch.setattr(shutil, "disk_usage", disk.usage)
+    store = await open_sqlite(str(path), min_free_bytes=1_000)
+    plain, urgent = Submission((draft(),)), Submission((draft(),), urgent=True)
+    refused, kept = await store.events.append([plain, urgent])
+    assert isinstance(refused, StorageFull)
+    assert isinstance(kept, tuple)
+    assert [record.id for record in await whole_log(store.events)] == [urgent.drafts[0].id]
     await store.close()
 
 

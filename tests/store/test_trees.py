@@ -90,6 +90,19 @@ async def test_openings_without_content_have_the_same_entries(store: Store) -> N
     assert all(each.salt is None and each.payload is None for each in bare)
 
 
+async def test_entries_and_salts_are_those_of_the_openings(store: Store) -> None:
+    records = await keep(store.events, *(draft() for _ in range(5)))
+    await store.events.erase("acme", [burial(records[2].id)])
+    whole = await store.ledger.openings("acme", 1, 4, content=True)
+    entries = await store.ledger.entries("acme", 1, 4)
+    salts = await store.ledger.salts("acme", 1, 4)
+    assert list(entries.items()) == [(each.sequence, each.entry.to_bytes()) for each in whole]
+    assert list(salts.items()) == [(each.sequence, each.salt) for each in whole]
+    assert [salt is None for salt in salts.values()] == [False, True, False]
+    assert await store.ledger.entries("other", 1, 4) == {}
+    assert await store.ledger.salts("other", 1, 4) == {}
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_any_mix_of_appends_and_erasures_leaves_each_tree_whole(
     store: Store, seed: int

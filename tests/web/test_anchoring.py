@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from auditlogservice.access import Scope
+from auditlogservice.anchors import Timestamp
 from auditlogservice.checkpoints import Checkpoint, open_checkpoint
 from auditlogservice.errors import UnsafeSetup
 from auditlogservice.ledger import timestamping
@@ -165,6 +166,23 @@ async def test_an_auditor_verifies_a_timestamp_of_a_checkpoint_with_openssl(
             assert not authority.verify(reply.content, note.replace(b"\n1\n", b"\n2\n"))
 
 
+async def test_timestamps_come_in_pages_the_newest_first(memory_api: Api) -> None:
+    user = await memory_api.add("alice")
+    now = memory_api.time()
+    for size in (9, 100, 20, 3, 71):
+        stamped = Timestamp(size=size, time=now + timedelta(seconds=size), note=b"", reply=b"")
+        await memory_api.services.anchors.add_timestamp("default", stamped, now=now)
+    seen, path = [], f"{OURS}/timestamps?limit=2"
+    while path:
+        answer = await memory_api.http.get(path, headers=user)
+        seen.append([told["size"] for told in answer.json()])
+        path = answer.links.get("next", {}).get("url", "")
+    assert seen == [[100, 71], [20, 9], [3]]
+    for query in ("limit=0", "limit=1001", "before=x", "before=-1", f"before={2**63}"):
+        answer = await memory_api.http.get(f"{OURS}/timestamps?{query}", headers=user)
+        assert answer.status_code == 422, query
+
+
 @pytest.mark.parametrize("size", ["0", "2", "01", "x", "-1", "²", str(2**63), "9" * 5_000])
 async def test_a_timestamp_that_is_not_there_is_not_found(memory_api: Api, size: str) -> None:
     user = await memory_api.add("alice")
@@ -193,7 +211,7 @@ async def test_anchors_are_for_those_who_may_read_their_own_ledger(
 @pytest.mark.parametrize("path", ["witnessed", "timestamps", "timestamps/1"])
 async def test_a_parameter_that_does_not_exist_is_refused(memory_api: Api, path: str) -> None:
     user = await memory_api.add("alice")
-    answer = await memory_api.http.get(f"{OURS}/{path}?limit=1", headers=user)
+    answer = await memory_api.http.get(f"{OURS}/{path}?cursor=1", headers=user)
     assert answer.status_code == 422
 
 

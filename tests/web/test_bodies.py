@@ -63,11 +63,11 @@ async def test_so_many_batches_are_in_the_house_at_once_and_no_more(memory_api: 
     user = await memory_api.add("alice")
     room = memory_api.services.batches
     with ExitStack() as places:
-        for _ in range(MAX_BATCHES - 1):
-            places.enter_context(room.place())
+        for number in range(MAX_BATCHES - 1):
+            places.enter_context(room.place(number))
         answer = await memory_api.http.post("/events/batch", json=[EVENT], headers=user)
         assert answer.status_code == 200
-        places.enter_context(room.place())
+        places.enter_context(room.place("the last"))
         answer = await memory_api.http.post("/events/batch", json=[EVENT], headers=user)
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
         assert answer.headers["retry-after"] == "1"
@@ -102,7 +102,7 @@ async def test_what_may_be_large_is_unpacked_beside_the_loop(
 def test_a_place_is_given_back_whatever_happens() -> None:
     room = BatchRoom(places=1)
     for _ in range(2):
-        with pytest.raises(Overloaded), room.place(), room.place():
+        with pytest.raises(Overloaded), room.place(1), room.place(2):
             pass
-    with room.place():
+    with room.place(3):
         pass

@@ -88,7 +88,7 @@ async def test_the_wish_and_its_end_are_on_record(api: Api) -> None:
     (requested,) = await api.listed(user, "?event_type=audit.erasure.requested")
     (done,) = await api.listed(user, "?event_type=audit.erasure.done")
     for record in (requested, done):
-        assert (record["user_id"], record["actor"]) == (SERVICE_USER, {"id": "alice"})
+        assert (record["user_id"], record["actor"]["id"]) == (SERVICE_USER, "alice")
         assert record["targets"] == [{"id": job["id"], "type": "erasure"}]
     assert requested["event_data"] == {"where": BOB, "reason": "asked for", "end": 1}
     assert (done["event_data"]["erased"], done["event_data"]["held"]) == (1, 0)

@@ -46,6 +46,18 @@ async def test_the_feed_gives_everything_once_and_always_says_where_to_go_on(api
     assert [record["sequence"] for record in again.json()] == [5]
 
 
+async def test_the_feed_gives_lines_to_who_asks_for_them(memory_api: Api) -> None:
+    user = await memory_api.add("alice")
+    for n in range(3):
+        await memory_api.record(user, detail=f"two\nlines {n}")
+    path = "/events/feed?limit=2"
+    lines = await memory_api.http.get(path, headers={**user, "Accept": "application/x-ndjson"})
+    array = await memory_api.http.get(path, headers=user)
+    assert lines.headers["content-type"] == "application/x-ndjson"
+    assert b"[%b]" % lines.content.rstrip(b"\n").replace(b"\n", b",") == array.content
+    assert lines.links == array.links
+
+
 async def test_the_feed_passes_over_what_does_not_match(api: Api) -> None:
     user = await api.add("alice")
     for n in range(6):
@@ -138,7 +150,11 @@ async def listening(
     api: Api, user: dict[str, str], query: str = "", **headers: str
 ) -> AsyncIterator[Listener]:
     listener = Listener()
-    sent = {**user, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    sent = {
+        "host": "localhost",
+        **user,
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET",
         "path": "/events/stream", "raw_path": b"/events/stream", "root_path": "", "scheme": "http",

@@ -11,6 +11,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
 from pymongo.uri_parser import parse_uri
 
 from auditlogservice.runtime.settings import Settings
@@ -110,3 +112,40 @@ async def test_mongodb_stops_looking(
             async with asyncio.timeout(SOON):
                 while queries(mongo):  # noqa: ASYNC110 - as above
                     await asyncio.sleep(0.01)
+
+
+async def test_a_flood_of_logins_that_hangs_up_is_not_hashed(
+    memory_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await memory_api.add("alice")
+    gate = threading.Event()
+    hashed: list[str] = []
+
+    def verify(_: PasswordHasher, __: str, password: str) -> bool:
+        hashed.append(password)
+        gate.wait(SOON)
+        raise VerifyMismatchError
+
+    monkeypatch.setattr(PasswordHasher, "verify", verify)
+    turns = memory_api.services.accounts._passwords._turns
+    async with served(memory_api) as port, asyncio.timeout(SOON):
+        writers = []
+        for _ in range(10):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            form = b"username=alice&password=guess"
+            kind = "Content-Type: application/x-www-form-urlencoded"
+            head = f"Host: test\r\n{kind}\r\nContent-Length: {len(form)}\r\n"
+            writer.write(f"POST /token HTTP/1.1\r\n{head}\r\n".encode() + form)
+            writers.append(writer)
+        while turns._queue.pieces < 8:  # noqa: ASYNC110 - requests come in by themselves
+            await asyncio.sleep(0.001)
+        await hang_up(writers)
+        while turns._queue:  # noqa: ASYNC110 - the same
+            await asyncio.sleep(0.001)
+        gate.set()
+        form_of_last = {"username": "alice", "password": "last"}
+        assert (await memory_api.http.post("/token", data=form_of_last)).status_code == 400
+    # Two were under way.
+    assert set(hashed[:-1]) == {"guess"}
+    assert len(hashed) <= 3
+    assert hashed[-1] == "last"

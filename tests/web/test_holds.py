@@ -87,7 +87,8 @@ async def test_placing_and_lifting_are_on_record_as_the_services_own(api: Api) -
     (lifted,) = await api.listed(user, "?event_type=audit.hold.lifted")
     for record, reason in ((placed, "case 7"), (lifted, "closed")):
         assert record["user_id"] == SERVICE_USER
-        assert record["actor"] == {"id": "alice"}
+        assert record["actor"]["id"] == "alice"
+        assert record["context"]["ip"] == "127.0.0.1"
         assert record["targets"] == [{"id": hold["id"], "type": "hold"}]
         assert record["event_data"] == {"where": BOB, "reason": reason}
 

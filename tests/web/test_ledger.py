@@ -25,7 +25,7 @@ from auditlogservice.notes import Note, VerifierKey
 from auditlogservice.runtime.signing import rotate
 from auditlogservice.runtime.wiring import open_store, utc_now
 from auditlogservice.tiles import parse_bundle
-from running import EVENT, running
+from running import EVENT, running, said_already
 from vandal import vandal_of
 
 if TYPE_CHECKING:
@@ -402,6 +402,7 @@ def backups(
 async def test_an_older_backup_is_not_signed_and_the_right_database_is_again(
     settings: Settings, backups: Callable[[str], Backup], capfd: pytest.CaptureFixture[str]
 ) -> None:
+    await said_already(settings)
     async with running(settings) as api:
         await (await Auditor.of(api)).record(3)
     old = backups("old")
@@ -435,6 +436,7 @@ async def test_an_older_backup_that_grew_beyond_what_was_signed_is_not_signed(
     settings: Settings, backups: Callable[[str], Backup]
 ) -> None:
     """Its size alone would not tell."""
+    await said_already(settings)
     async with running(settings) as api:
         await (await Auditor.of(api)).record(3)
     old = backups("old")
@@ -495,6 +497,7 @@ async def test_an_event_that_is_not_signed_yet_says_when_to_come_again(
 async def test_after_a_rotation_the_old_key_and_the_new_one_verify(
     settings: Settings,
 ) -> None:
+    await said_already(settings)
     async with running(settings) as api:
         auditor = await Auditor.of(api)
         await auditor.record(2)

@@ -18,6 +18,7 @@ from waiting import until
 
 if TYPE_CHECKING:
     from auditlogservice.runtime.settings import Settings
+    from auditlogservice.store.port import Document
     from running import Api
 
 AUTH = {"event_type": "auth.*", "days": 30}
@@ -69,6 +70,25 @@ async def test_the_rules_are_replaced_as_a_whole_and_told_with_who_and_when(api:
         {"before": [AUTH], "rules": [shop]},
     ]
     assert {(one["user_id"], one["actor"]["id"]) for one in changes} == {(SERVICE_USER, "alice")}
+
+
+async def test_a_change_that_others_overtake_is_made_all_the_same(memory_api: Api) -> None:
+    """Nobody who names no ETag hears of a conflict, however often others are faster."""
+    user = await memory_api.add("alice")
+    documents = memory_api.services.retention._documents
+    overtaken, put_on = [0], documents.put
+
+    async def put_late(document: Document) -> bool:
+        if document.kind == "retention" and document.id == "rules" and overtaken[0] < 20:
+            overtaken[0] += 1
+            await put_on(document)
+            return False
+        return await put_on(document)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(documents, "put", put_late)
+        told = await put(memory_api, user, AUTH)
+    assert (told["rules"], overtaken) == ([AUTH], [20])
 
 
 async def test_a_change_of_rules_that_were_changed_meanwhile_is_refused_if_asked(api: Api) -> None:
@@ -144,6 +164,72 @@ async def test_a_node_that_starts_erases_what_has_expired_meanwhile(settings: Se
     async with running(settings, time) as api:
         user = await api.sign_in("alice")
         await until_gone(api, user, record)
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Where sweeps have begun: the last place that they did not look at again."""
+    places: list[int] = []
+    portions = clearing.Clearing.portions
+
+    def noted(self: clearing.Clearing, wish: clearing.Wish) -> Any:
+        places.append(wish.after)
+        return portions(self, wish)
+
+    monkeypatch.setattr(clearing.Clearing, "portions", noted)
+    return places
+
+
+async def test_a_sweep_begins_where_the_last_one_under_the_same_rules_came_to(
+    settings: Settings, begun: list[int]
+) -> None:
+    time = Time()
+    rule = {"event_type": "auth.login", "days": 1}
+    async with running(settings, time) as api:
+        user = await api.add("alice")
+        first = [await api.record(user) for _ in range(3)]
+        time.advance(days=2)
+        user = await api.sign_in("alice")
+        await put(api, user, rule)
+        await until_gone(api, user, *first)
+        second = await api.record(user)
+    time.advance(days=2)
+    async with running(settings, time) as api:
+        user = await api.sign_in("alice")
+        await until_gone(api, user, second)
+        assert begun == [-1, first[-1]["sequence"]]
+
+        async def has_begun_again() -> bool:
+            return len(begun) > 2
+
+        await put(api, user, {**rule, "event_type": "*"})
+        await until(has_begun_again)
+    assert begun[2] == -1  # other rules may want what these left
+
+
+async def test_what_a_hold_covered_is_erased_once_it_is_lifted(
+    settings: Settings, begun: list[int]
+) -> None:
+    time = Time()
+    async with running(settings, time) as api:
+        user = await api.add("alice")
+        free = await api.record(user)
+        held = await api.record(user, actor={"id": "bob"})
+        also_free = await api.record(user)
+        asked = {"q": "actor.id:bob", "reason": "case 7"}
+        hold = (await api.http.post("/holds", json=asked, headers=user)).headers["location"]
+        time.advance(days=2)
+        user = await api.sign_in("alice")
+        await put(api, user, {"event_type": "auth.login", "days": 1})
+        await until_gone(api, user, free, also_free)
+        assert (await api.http.get(f"/events/{held['_id']}", headers=user)).status_code == 200
+        lifted = await api.http.delete(f"{hold}?reason=closed", headers=user)
+        assert lifted.status_code == 204, lifted.text
+    time.advance(minutes=1)  # the claim on the log ends
+    async with running(settings, time) as api:
+        user = await api.sign_in("alice")
+        await until_gone(api, user, held)
+    assert begun == [-1, -1]
 
 
 async def test_a_new_record_is_made_under_the_rules_on_every_node(settings: Settings) -> None:

@@ -169,7 +169,8 @@ async def test_a_history_that_was_rewritten_and_signed_again_is_refused(
 ) -> None:
     """Whoever holds the key can do it: what finds it is a checkpoint that somebody has kept."""
     one, other = (
-        Settings(store="sqlite:///:memory:", data_dir=tmp_path / name) for name in ("one", "other")
+        Settings(store="sqlite:///:memory:", data_dir=tmp_path / name, self_audit="essential")
+        for name in ("one", "other")
     )
     async with running(one) as api:
         log = await Log.of(api)

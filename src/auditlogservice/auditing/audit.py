@@ -21,7 +21,6 @@ from auditlogservice.errors import MalformedInput
 from auditlogservice.governance import TOMBSTONE_TYPE, is_tombstone
 from auditlogservice.merkle import HASH_BYTES, Edge, leaf_hash
 from auditlogservice.tiles import WIDTH, Tile, extended, growing_tiles
-from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,8 +105,8 @@ class Audit:
         stored = [other or one or _UNKNOWN for one, other in zip(found, told, strict=True)]
         self._grow(believed, stored)
         rows = zip(stretch.entries, believed, told, stretch.salts, stretch.payloads, strict=True)
-        for place, row in enumerate(rows, stretch.first):
-            self._judge(place, *row)
+        right = sum(self._judge(place, *row) for place, row in enumerate(rows, stretch.first))
+        self.report.states[State.OK] += right
         return self._above(stretch.first, stored)
 
     def partial(self) -> dict[Tile, bytes]:
@@ -194,34 +193,29 @@ class Audit:
         told: bytes | None,
         salt: bytes | None,
         payload: bytes | None,
-    ) -> None:
-        if told is None:
-            self._short.add(place // WIDTH)
-        elif told != leaf:
-            self._misfits.add(place // WIDTH)
-        entry = self._entry(place, raw)
-        if entry is None:
-            return
-        if salt is None or payload is None:
-            self._places.add(place, _open(salt, payload), _mark(entry.id, leaf))
-        elif flaw := _flaw(entry, salt, payload):
-            self._close(place, State.ALTERED, flaw)
-        elif told not in {leaf, None}:
-            self._places.add(place, Open.MISFIT, _NO_MARK)
-        else:
-            self.report.states[State.OK] += 1
-            if _TOMBSTONE in payload:
-                self._bury(place, payload)
-
-    def _entry(self, place: int, raw: bytes | None) -> LogEntry | None:
+    ) -> bool:
+        """Return whether the place is OK; if it is not, or not yet, that is taken down."""
+        if told != leaf:
+            (self._short if told is None else self._misfits).add(place // WIDTH)
         if raw is None:
             self._close(place, State.MISSING, "its entry is not there")
-            return None
+            return False
         try:
-            return parse_entry(raw)
+            entry = parse_entry(raw)
         except MalformedInput as error:
             self._close(place, State.ALTERED, str(error))
-            return None
+            return False
+        if salt is None or payload is None:
+            self._places.add(place, _open(salt, payload), _mark(entry.id, leaf))
+        elif flaw := _flaw(raw, entry, salt, payload):
+            self._close(place, State.ALTERED, flaw)
+        elif told is not None and told != leaf:
+            self._places.add(place, Open.MISFIT, _NO_MARK)
+        else:
+            if _TOMBSTONE in payload:
+                self._bury(place, payload)
+            return True
+        return False
 
     def _close(self, place: int, state: State, detail: str) -> None:
         self._places.add(place, Open.JUDGED, _NO_MARK)
@@ -297,13 +291,17 @@ def _open(salt: bytes | None, payload: bytes | None) -> Open:
     return Open.ONLY_SALT
 
 
-def _flaw(entry: LogEntry, salt: bytes, payload: bytes) -> str | None:
-    """Return what is wrong with content; None if it is the record that the entry speaks of."""
+def _flaw(raw: bytes, entry: LogEntry, salt: bytes, payload: bytes) -> str | None:
+    """Return what is wrong with content; None if it is the record that the entry speaks of.
+
+    `raw` is the entry as it is spelled: moments are compared as text, which both have in one
+    spelling only.
+    """
     if commitment(salt, entry.id, payload) != entry.commitment:
         return "its content is not what the log is committed to"
     # Canonical bytes: the last `timestamp` is the record's own, since only `user_id` follows it.
     at = payload.rfind(_TIMESTAMP) + len(_TIMESTAMP)
-    if payload[at : at + _MOMENT] != format_utc(entry.timestamp).encode():
+    if not raw.endswith(b'"t":"%b","ty":"event","v":1}' % payload[at : at + _MOMENT]):
         return "its content has another timestamp than its entry"
     if not payload.startswith(b'{"_id":"%b",' % entry.id.encode()):
         return "its content has another id than its entry"

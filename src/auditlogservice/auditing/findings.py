@@ -27,6 +27,7 @@ class Fault(StrEnum):
     """What may be wrong with the log as a whole."""
 
     CHECKPOINT = "CHECKPOINT"  # it is not signed by the log, or is none
+    UNSIGNED = "UNSIGNED"  # records are there that no checkpoint comes to cover
     SHRUNK = "SHRUNK"  # the log was larger before
     REWRITTEN = "REWRITTEN"  # it does not extend what it was before
     ROOT = "ROOT"  # the entries are not those that the checkpoint speaks of
@@ -49,12 +50,16 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """What was found. `behind` records lie behind the checkpoint, and were not looked at."""
+    """What was found. `behind` records lie behind the checkpoint, and were not looked at.
+
+    `unsigned` of them were there when the audit began, and no checkpoint covers them even now.
+    """
 
     origin: str = ""
     size: int = 0
     root: bytes = b""
     behind: int = 0
+    unsigned: int = 0
     states: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     found: int = 0
@@ -76,6 +81,7 @@ class Report:
             "size": self.size,
             "root": self.root.hex(),
             "behind": self.behind,
+            "unsigned": self.unsigned,
             "states": dict(sorted(self.states.items())),
             "found": self.found,
             "findings": [

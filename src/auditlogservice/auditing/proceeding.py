@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from auditlogservice.tiles import Tile
 
     Progress: TypeAlias = Callable[[int, int], object]
+    Wait: TypeAlias = Callable[[], bool]
 
+_NO_CHECKPOINT = (
+    "there is no checkpoint of this log: it is not here, or not for this user, or not signed yet"
+)
 MAX_LOOKS = 1_000  # at single places, at the end
 MAX_ROUNDS = 10  # to newer checkpoints; each has little more than a second of the log in it
 
@@ -61,17 +65,21 @@ def audit(
     keys: Sequence[VerifierKey],
     since: Checkpoint | None = None,
     progress: Progress = lambda _done, _all: None,
+    wait: Wait | None = None,
 ) -> tuple[Report, bytes]:
     """Return the report, and the checkpoint's note that it speaks of.
 
     Any of the keys may have signed it; without one the checkpoint is believed as it stands.
+    `wait` lets time pass for a checkpoint that is late, and says whether there was any left;
+    without it nothing is said of records that no checkpoint covers, but how many there are.
     Nothing is raised for what is wrong with the log; only a source that cannot be read raises.
     """
     report = Report()
     work = Audit(report)
     note = source.checkpoint()
     checkpoint = _opened(note, keys, report)
-    end = source.size() if checkpoint is None else checkpoint.size
+    there = source.size() if checkpoint is None or wait else 0
+    end = there if checkpoint is None else checkpoint.size
     if not keys and end > (there := source.size()):
         # A size that nobody signed may be any number: so far nobody walks.
         _say_shrunk(report, end, there)
@@ -95,6 +103,8 @@ def audit(
     report.origin = checkpoint.origin if checkpoint else ""
     report.size, report.root = work.size, work.root
     report.behind = max(0, source.size() - work.size)
+    if checkpoint is not None and wait is not None:
+        _expect_signed(source, report, there, checkpoint.size, keys, wait)
     return report, note
 
 
@@ -134,6 +144,32 @@ def _end(source: Source, work: Audit) -> None:
         work.report.add(finding)
 
 
+def _expect_signed(
+    source: Source,
+    report: Report,
+    there: int,
+    signed: int,
+    keys: Sequence[VerifierKey],
+    wait: Wait,
+) -> None:
+    """Look for a checkpoint over the `there` records that were there at the start.
+
+    That needs no clock of the server's, nor a date that it tells: what it had when the audit
+    began is to be signed by now.
+    """
+    while signed < there:
+        newer = _opened(source.checkpoint(), keys, Report())
+        signed = max(signed, newer.size if newer else 0)
+        if signed < there and not wait():
+            report.unsigned = there - signed
+            detail = (
+                f"{report.unsigned:,} records that were there when this began are still not "
+                "covered by a checkpoint: the log is not signed any more, or late"
+            )
+            report.add(Finding(Fault.UNSIGNED, detail))
+            return
+
+
 def _opened(note: bytes, keys: Sequence[VerifierKey], report: Report) -> Checkpoint | None:
     """Return the checkpoint; None if it is not one to be believed, which is reported."""
     if not note and not keys:
@@ -141,7 +177,7 @@ def _opened(note: bytes, keys: Sequence[VerifierKey], report: Report) -> Checkpo
     try:
         return read_checkpoint(note, keys) if keys else Checkpoint.parse(Note.parse(note).text)
     except (InputRefused, ProofInvalid) as error:
-        detail = str(error) if note else "there is no checkpoint"
+        detail = str(error) if note else _NO_CHECKPOINT
         report.add(Finding(Fault.CHECKPOINT, detail))
         return None
 

@@ -4,6 +4,7 @@
 - `calls`: `Client`, one method for each call.
 - `wire`: one call, with retries that are safe.
 - `following`: the log as it grows, across lost connections; `sse`: its messages, purely.
+- `entering`: how a program comes in by itself; `tokens`: the API tokens of whoever is in.
 - `answers`: what a server said, with the exact bytes of each record; `figures`: counts of them.
 - `verifying`: a tenant's log, for an audit; `bundles`: the same in one file, without a server.
 - `packing`: a file's bytes in clear.
@@ -14,6 +15,7 @@
 """
 
 from auditlogservice.client.calls import Client
+from auditlogservice.client.entering import ClientCredentials
 from auditlogservice.client.failures import ClientError
 
-__all__ = ["Client", "ClientError"]
+__all__ = ["Client", "ClientCredentials", "ClientError"]

@@ -131,6 +131,14 @@ def split_array(raw: bytes) -> list[bytes]:
     return items
 
 
+def split_lines(raw: bytes) -> list[bytes]:
+    """Return the lines of NDJSON, each without its end."""
+    *lines, rest = raw.split(b"\n")
+    if rest:
+        raise MalformedInput("the last line has no end")
+    return lines
+
+
 def _end_of_value(words: str, place: int) -> int:
     try:
         return _SCANNER.raw_decode(words, place)[1]

@@ -9,6 +9,7 @@ asked with the query parameters of the API: `("actor.id", "alice")`, `("since", 
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
@@ -41,6 +42,7 @@ from auditlogservice.client.figures import (
 from auditlogservice.client.following import Download, follow
 from auditlogservice.client.governing import Governing
 from auditlogservice.client.retries import Patience
+from auditlogservice.client.tokens import ApiTokens
 from auditlogservice.client.verifying import ServedLog
 from auditlogservice.client.wire import Wire
 
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Self
 
+    from auditlogservice.auditing.findings import Report
+    from auditlogservice.client.entering import ClientCredentials
     from auditlogservice.client.wire import OnWait
 
     Filters = Iterable[tuple[str, str]]
@@ -60,7 +64,8 @@ _CREATED = 201
 class Client:
     """Calls one server, one call after another. Not to be shared between threads.
 
-    `on_wait` is told why and how long, before each wait for another attempt.
+    `token` is one from `login`, or an API token. With `credentials` it gets tokens by itself, as
+    it needs them. `on_wait` is told why and how long, before each wait for another attempt.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class Client:
         url: str,
         token: str | None = None,
         *,
+        credentials: ClientCredentials | None = None,
         patience: Patience | None = None,
         on_wait: OnWait | None = None,
         transport: httpx2.BaseTransport | None = None,
@@ -75,6 +81,7 @@ class Client:
         self._wire = Wire(
             url, token, patience=patience or Patience(), on_wait=on_wait, transport=transport
         )
+        self._wire.credentials = credentials
 
     def __enter__(self) -> Self:
         return self
@@ -94,10 +101,21 @@ class Client:
         """What erases, and what decides for how long nothing does: holds, rules and erasures."""
         return Governing(self._wire)
 
+    @property
+    def api_tokens(self) -> ApiTokens:
+        """The long-lived tokens of whoever calls."""
+        return ApiTokens(self._wire)
+
     def login(self, username: str, password: str) -> Token:
         """Return a token for this user, and use it from now on."""
         form = {"grant_type": "password", "username": username, "password": password}
         token = self._wire.read(read_token, self._wire.post_form("/token", form))
+        self._wire.token = token.access_token
+        return token
+
+    def get_token(self, credentials: ClientCredentials) -> Token:
+        """Return a token for this client, and use it from now on."""
+        token = self._wire.read(read_token, self._wire.post_form("/token", credentials.form()))
         self._wire.token = token.access_token
         return token
 
@@ -184,6 +202,22 @@ class Client:
     def log(self, tenant: str) -> ServedLog:
         """Return the files of a tenant's log, for an audit."""
         return ServedLog(self._wire, tenant)
+
+    def tell_verification(self, tenant: str, report: Report) -> None:
+        """Have it put on record, in the log itself, what an audit of it found."""
+        states: Counter[str] = Counter()
+        for state, count in report.states.items():
+            states[str(state).partition(":")[0]] += (
+                count  # an erasure's reason is in the log already
+            )
+        told: Json = {
+            "size": report.size,
+            "root": report.root.hex(),
+            "found": report.found,
+            "states": dict(states),
+        }
+        path = f"/ledger/{quote(tenant, safe='')}/verifications"
+        self._wire.post_once(path, dump(told), {"Content-Type": "application/json"})
 
     # ---- following ------------------------------------------------------------
 

@@ -40,7 +40,7 @@ class HttpAuthority:
     def __init__(
         self, http: httpx2.AsyncClient, url: str, *, clock: Callable[[], datetime]
     ) -> None:
-        self.name = urlsplit(url).netloc
+        self.name = urlsplit(url).netloc.rpartition("@")[2]  # without the password, if any
         self._http = http
         self._url = url
         self._clock = clock

@@ -13,8 +13,9 @@ from urllib.parse import quote, urlencode
 import httpx2
 
 from auditlogservice.auditing.served import openings_path, place_of, read_salts
-from auditlogservice.client.answers import read_place, split_array
+from auditlogservice.client.answers import read_place, split_array, split_lines
 from auditlogservice.client.failures import Refused
+from auditlogservice.client.wire import DAMAGED
 from auditlogservice.tiles import WIDTH
 
 if TYPE_CHECKING:
@@ -26,9 +27,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ABSENT = frozenset({404, 500})  # not there, or so damaged that the server cannot give it
+_NOT_FOUND = 404
+_ABSENT = frozenset({_NOT_FOUND, 500})  # not there, or so damaged that the server cannot give it
 _UNPROVED = frozenset({"not-signed", "ledger-damaged"})  # what the server itself is missing
 _PAGE = 1_000
+_SMALLER = 10  # times, where a page has a record that the server cannot give
+_MAX_SPOILED = 1_000  # places of which that is borne; there is more wrong then than records
+_LINES = "application/x-ndjson"
 _AHEAD = 3  # groups of files that are asked for before they are needed
 
 
@@ -38,6 +43,7 @@ class ServedLog:
     def __init__(self, wire: Wire, tenant: str) -> None:
         self._wire = wire
         self._prefix = f"/ledger/{quote(tenant, safe='')}"
+        self._is_there = True  # until the server says that there is no such log
         self._threads = ThreadPoolExecutor(_AHEAD + 1, thread_name_prefix="verify")
 
     def __enter__(self) -> Self:
@@ -60,12 +66,21 @@ class ServedLog:
 
     def records(self, first: int, end: int) -> Iterator[bytes]:
         for page in _ahead(self._pages(first - 1), self._threads):
-            yield from (raw for raw in page if (place_of(raw) or 0) < end)
-            if (place_of(page[-1]) or 0) >= end - 1:
+            last = place_of(page[-1]) or 0
+            # What lies behind the end is nobody's business; where a page ends before, none does.
+            yield from page if last < end else (raw for raw in page if (place_of(raw) or 0) < end)
+            if last >= end - 1:
                 return
 
     def size(self) -> int:
-        newest, _ = self._page("/events", sort="-timestamp", limit=1)
+        if not self._is_there:
+            return 0  # what the server tells of records is of another log: the caller's own
+        try:
+            newest, _ = self._page("/events", sort="-timestamp", limit=1)
+        except Refused as error:
+            if error.problem.code != DAMAGED:
+                raise
+            return 0  # the newest record is one that the server cannot give
         return (place_of(newest[0]) or 0) + 1 if newest else 0
 
     def has_content(self, place: int) -> bool:
@@ -80,23 +95,40 @@ class ServedLog:
             return self._wire.get(f"{self._prefix}/{path}").content
         except Refused as error:
             if error.problem.status in _ABSENT or error.problem.code in _UNPROVED:
+                self._is_there &= (path, error.problem.status) != ("checkpoint", _NOT_FOUND)
                 return b""
             raise
 
     def _pages(self, after: int) -> Iterator[list[bytes]]:
+        """Yield pages. A record that the server cannot give is passed over, and so is not there.
+
+        Around it pages get smaller, down to that record alone.
+        """
+        limit, spoiled = _PAGE, 0
         while True:
-            page, beyond = self._page("/events/feed", after=after, limit=_PAGE)
+            try:
+                page, beyond = self._page("/events/feed", after=after, limit=limit)
+            except Refused as error:
+                if error.problem.code != DAMAGED or spoiled == _MAX_SPOILED:
+                    raise
+                if limit == 1:
+                    after, spoiled = after + 1, spoiled + 1
+                limit = max(1, limit // _SMALLER)
+                continue
             if not page or beyond <= after:  # the end, or a server that leads nowhere
                 return
             yield page
-            after = beyond
+            after, limit = beyond, min(limit * _SMALLER, _PAGE)
 
     def _page(self, path: str, **asked: str | int) -> tuple[list[bytes], int]:
         """Return the records of a page, and the place behind which the next one begins."""
-        answer = self._wire.get(f"{path}?{urlencode(asked)}")
+        answer = self._wire.get(f"{path}?{urlencode(asked)}", headers={"Accept": _LINES})
         link = httpx2.URL(answer.links.get("next", {}).get("url", ""))
         after = read_place(link.params.get("after", ""))
-        return self._wire.read(split_array, answer), -1 if after is None else after
+        # A server that knows of no lines answers with an array all the same.
+        is_lines = answer.headers.get("content-type", "").startswith(_LINES)
+        records = self._wire.read(split_lines if is_lines else split_array, answer)
+        return records, -1 if after is None else after
 
 
 def _ahead(items: Iterator[T], threads: ThreadPoolExecutor) -> Iterator[T]:

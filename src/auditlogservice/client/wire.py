@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import httpx2
 
-from auditlogservice.client.answers import read_problem
+from auditlogservice.client.answers import read_problem, read_token
 from auditlogservice.client.failures import (
     BadAddress,
     BadToken,
@@ -37,14 +37,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import TypeVar
 
+    from auditlogservice.client.entering import ClientCredentials
+
     Value = TypeVar("Value")
     OnWait: TypeAlias = Callable[[ClientError, float], None]
     Send: TypeAlias = Callable[[httpx2.Request], httpx2.Response]
 
 _UNAUTHORISED, _TOO_LARGE, _FIRST_REFUSAL = 401, 413, 400
+DAMAGED = "store-broken"  # the code of what no repetition changes: somebody has to look at it
 # No answer came, so that the call's fate is open; with a key it can be made again.
 _LOST = (httpx2.NetworkError, httpx2.TimeoutException, httpx2.RemoteProtocolError)
 _TOKEN = re.compile(r"[!-~]+")
+_RENEWED_AFTER = 0.9  # of the time for which a token is good
 _SILENCE = 60.0  # seconds; a stream says that it is alive four times as often
 
 
@@ -62,6 +66,8 @@ class Wire:
     ) -> None:
         self.url = _checked(url)
         self.token = token
+        self.credentials: ClientCredentials | None = None
+        self._renew_at = 0.0  # of a token that was got with the credentials
         self._patience = patience
         self._on_wait = on_wait
         timeout = httpx2.Timeout(_SILENCE, connect=5.0)
@@ -103,7 +109,7 @@ class Wire:
         return self._until_answered(request, self._http.send)
 
     def post_form(self, path: str, form: Mapping[str, str]) -> httpx2.Response:
-        """Send a form, without the token."""
+        """Send a form, without the token. A refusal of it is none of the token."""
         request = self._http.build_request("POST", path, data=dict(form))
         return self._until_answered(request, self._http.send)
 
@@ -144,6 +150,8 @@ class Wire:
     # ---- one call -------------------------------------------------------------
 
     def _own(self) -> dict[str, str]:
+        if self.credentials and time.monotonic() >= self._renew_at:
+            self._sign_in(self.credentials)
         token = (self.token or "").strip()
         if not token:
             return {}
@@ -152,7 +160,24 @@ class Wire:
             raise BadToken
         return {"Authorization": f"Bearer {token}"}
 
+    def _sign_in(self, credentials: ClientCredentials) -> None:
+        """Get a token, and another one some time before it ends."""
+        token = self.read(read_token, self.post_form("/token", credentials.form()))
+        self.token = token.access_token
+        self._renew_at = time.monotonic() + token.expires_in * _RENEWED_AFTER
+
     def _until_answered(self, request: httpx2.Request, send: Send) -> httpx2.Response:
+        try:
+            return self._repeated(request, send)
+        except SignInNeeded:
+            # The token may have been ended before its time; the secret may still be good.
+            if self.credentials is None or "Authorization" not in request.headers:
+                raise
+            self._sign_in(self.credentials)
+            request.headers.update(self._own())
+            return self._repeated(request, send)
+
+    def _repeated(self, request: httpx2.Request, send: Send) -> httpx2.Response:
         attempt = 0
         while True:
             outcome, asked = self._attempt(request, send)
@@ -174,7 +199,7 @@ class Wire:
             return ServerUnreachable(self.url, _reason(error)), None
         except httpx2.HTTPError as error:
             return UnexpectedAnswer(self.url, _reason(error)), None
-        if answer.status_code in WORTH_REPEATING:
+        if answer.status_code in WORTH_REPEATING and _problem(answer).code != DAMAGED:
             return TooBusy(_problem(answer)), retry_after(answer.headers)
         if not answer.is_success:
             raise self._refusal(answer)

@@ -14,6 +14,7 @@ from auditlogservice.access import (
     check_user_name,
 )
 from auditlogservice.errors import InvalidGrant, Unavailable, UserExists, UserNotFound
+from auditlogservice.ledger.backoff import Backoff
 from auditlogservice.ledger.passwords import check_password
 from auditlogservice.store.port import UserChange
 
@@ -41,16 +42,30 @@ class Accounts:
         self._passwords = passwords
         self._clock = clock
         self._entropy = entropy
+        self._backoff = Backoff(clock)
 
-    async def sign_in(self, name: str, password: str) -> User:
-        """Return the user; raise InvalidGrant, after the same time, whatever is wrong."""
+    async def sign_in(self, name: str, password: str, *, address: str = "") -> User:
+        """Return the user; raise InvalidGrant, after the same time, whatever is wrong.
+
+        Raises TooManyAttempts if too many logins failed before, by `backoff.py`.
+        """
+
+        def check() -> None:
+            self._backoff.check(name, address)
+
+        check()  # so that who must wait takes no place in the line
         user = await self._store.user_named(name)
         hopeful = user is not None and not user.disabled
         # Asked for those who are nobody too, so that nobody can tell it by the time.
         barred = await self._tenants.is_suspended(user.tenant if user else DEFAULT_TENANT)
-        known = await self._passwords.verify(password, user.password_hash if user else None)
+        # Checked again when its turn comes: of many at once, all would have passed the first.
+        known = await self._passwords.verify(
+            password, user.password_hash if user else None, source=address, before=check
+        )
         if not known or not hopeful or barred or user is None:
+            self._backoff.failed(name, address)
             raise InvalidGrant
+        self._backoff.succeeded(name, address)
         return user
 
     async def add(
@@ -60,9 +75,7 @@ class Accounts:
 
         Raises InvalidInput for a bad name or password, UserExists.
         """
-        check_user_name(name)
-        check_tenant_name(tenant)
-        check_password(password)
+        await self.check_new(name, password, tenant=tenant)
         user = User(
             id=self._entropy(12).hex(),
             name=name,
@@ -77,6 +90,14 @@ class Accounts:
         with suppress(Unavailable):
             await self._tenants.ensure(tenant)
         return user
+
+    async def check_new(self, name: str, password: str, *, tenant: str) -> None:
+        """Return if such a user could be added now. Raises what `add` raises."""
+        check_user_name(name)
+        check_tenant_name(tenant)
+        check_password(password, name=name)
+        if await self._store.user_named(name):
+            raise UserExists
 
     async def add_first_admin(self) -> tuple[str, str] | None:
         """Make the first user of an empty store; return its name and its one-time password.
@@ -117,7 +138,7 @@ class Accounts:
         """
         password_hash = None
         if password is not None:
-            check_password(password)
+            check_password(password, name=user.name)
             password_hash = await self._passwords.hash(password)
         return await self._store.change_user(
             user.id, UserChange(password_hash=password_hash, scopes=scopes, disabled=disabled)

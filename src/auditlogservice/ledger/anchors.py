@@ -59,6 +59,14 @@ class Anchors:
             read_timestamp(each.body) for each in await self._documents.all("timestamp", tenant)
         ]
 
+    async def newest_timestamps(
+        self, tenant: str, *, before: int | None, limit: int
+    ) -> list[Timestamp]:
+        """Return up to `limit`, from the largest tree on, or from that before `before` records."""
+        found = await self._documents.all("timestamp", tenant)
+        smaller = [each for each in found if before is None or each.id < _name(before)]
+        return [read_timestamp(each.body) for each in smaller[::-1][:limit]]
+
     async def timestamp(self, tenant: str, size: int) -> Timestamp | None:
         """Return the timestamp of the checkpoint with so many records."""
         found = await self._documents.get("timestamp", tenant, _name(size))

@@ -19,6 +19,7 @@ from auditlogservice.ledger.records import parse_id
 from auditlogservice.merkle import leaf_hash
 from auditlogservice.store.port import Burial, Held
 from auditlogservice.terms import terms_of
+from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -128,6 +129,9 @@ class Eraser:
                 "name": "Event erased",
                 "event_type": TOMBSTONE_TYPE,
                 "detail": f"{by} erased event {record.sequence}",
+                # What is left of the record says the same moment; `timestamp` may be later, where
+                # a clock has gone back.
+                "occurred_at": format_utc(now),
                 "actor": {"id": by},
                 "targets": [{"type": "event", "id": record.id}],
                 "outcome": "success",

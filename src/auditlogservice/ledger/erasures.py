@@ -20,8 +20,9 @@ from auditlogservice.governance import (
     read_hold,
 )
 from auditlogservice.language import to_document
+from auditlogservice.ledger import acts
 from auditlogservice.ledger.clock import new_id
-from auditlogservice.ledger.diary import Deed
+from auditlogservice.ledger.diary import Actor, Deed
 from auditlogservice.ledger.statistics import COUNT_CAP, SECONDS, Count
 from auditlogservice.ledger.walk import START, Walk
 from auditlogservice.store.port import Document
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from auditlogservice.filters import Filter
     from auditlogservice.governance import Hold
     from auditlogservice.ledger.clock import Clock, Entropy
-    from auditlogservice.ledger.diary import Diary
+    from auditlogservice.ledger.diary import Diary, Origin
     from auditlogservice.ledger.statistics import Relation
     from auditlogservice.store.port import DocumentStore, EventStore
 
@@ -90,7 +91,9 @@ class Erasures:
         relation: Relation = "eq" if is_whole and way.place + 1 >= end else "gte"
         return Preview(Count(seen, relation), Count(seen - free, relation), sample)
 
-    async def ask(self, principal: Principal, where: Filter, *, reason: str) -> ErasureJob:
+    async def ask(
+        self, principal: Principal, where: Filter, *, reason: str, origin: Origin | None = None
+    ) -> ErasureJob:
         """Take an erasure in. Raises Conflict if MAX_ERASURES of the tenant are running."""
         await self._make_room(principal.tenant)
         now = self._clock()
@@ -106,7 +109,7 @@ class Erasures:
         await self._documents.put(document)
         # From here on it will be done, and who does it puts it on record if this fails.
         self._on_ask()
-        await self._diary.write_done(principal.tenant, requested(job))
+        await self._diary.write_done(principal.tenant, requested(job, origin))
         return job
 
     async def all(self, tenant: str) -> list[ErasureJob]:
@@ -151,26 +154,25 @@ def _looked_at(
 # ---- what is on record of an erasure ------------------------------------------------------
 
 
-def requested(job: ErasureJob) -> Deed:
+def requested(job: ErasureJob, origin: Origin | None = None) -> Deed:
     return Deed(
-        event_type="audit.erasure.requested",
-        name="Erasure requested",
+        act=acts.ERASURE_REQUESTED,
         detail=f"{job.asked_by} asked to erase events: {job.reason}",
-        by=job.asked_by,
+        by=Actor(job.asked_by),
         kind="erasure",
         id=job.id,
         data={"where": to_document(job.where), "reason": job.reason, "end": job.end},
         key=f"erasure-requested/{job.id}",
+        origin=origin,
     )
 
 
 def ended(job: ErasureJob) -> Deed:
     is_done = job.state == "done"
     return Deed(
-        event_type=f"audit.erasure.{job.state}",
-        name="Erasure done" if is_done else "Erasure failed",
+        act=acts.ERASURE_DONE if is_done else acts.ERASURE_FAILED,
         detail=f"{job.erased:,} events erased, {job.held:,} held, as {job.asked_by} asked",
-        by=job.asked_by,
+        by=Actor(job.asked_by),
         kind="erasure",
         id=job.id,
         data={"erased": job.erased, "held": job.held, "failure": job.failure},

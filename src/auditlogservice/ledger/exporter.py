@@ -7,13 +7,15 @@ erased payload is gone. Only one page is in memory at a time, however long the l
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auditlogservice.ledger.walk import PAGE, Walk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from auditlogservice.access import Principal
     from auditlogservice.events import Record, Sequence
@@ -33,15 +35,24 @@ class Exporter:
     def __init__(self, store: EventStore) -> None:
         self._store = store
 
-    async def start(self, principal: Principal, where: Filter, *, after: Sequence) -> Export:
+    async def start(
+        self,
+        principal: Principal,
+        where: Filter,
+        *,
+        after: Sequence,
+        turn: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext,
+    ) -> Export:
         """Start an export behind the sequence `after`; -1 is before the first.
+
+        Each page is read within a `turn` of its own.
 
         The first page is read before this returns, so that what is wrong from the start is raised
         here: QueryTimeout, StoreUnreachable. A failure later is raised by `pages`, which does
         nothing to hide that the export is incomplete.
         """
         end = await self._store.end(principal.tenant)
-        walk = Walk(self._store, principal.tenant, where, after=after, limit=PAGE)
+        walk = Walk(self._store, principal.tenant, where, after=after, limit=PAGE, turn=turn)
         page = await walk.step(end) if walk.place + 1 < end else []
         return Export(end, _pages(page, walk, end))
 

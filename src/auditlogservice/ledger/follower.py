@@ -9,16 +9,17 @@ a second and once for all who wait for it.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auditlogservice.errors import Unavailable
 from auditlogservice.events import Sequence
 from auditlogservice.ledger.walk import Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractAsyncContextManager
 
     from auditlogservice.events import Record
     from auditlogservice.filters import Filter
@@ -77,16 +78,24 @@ class Follower:
         return Sequence(await self._store.end(tenant) - 1)
 
     async def read_on(
-        self, tenant: str, where: Filter, *, after: Sequence, limit: int, wait: float
+        self,
+        tenant: str,
+        where: Filter,
+        *,
+        after: Sequence,
+        limit: int,
+        wait: float,
+        turn: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext,
     ) -> News:
         """Return what matches after a place; if nothing does, wait up to `wait` seconds for it.
 
         `last` is where the next call should go on: the last record, or further if what follows
-        does not match. A long log of which nothing matches may take several calls.
+        does not match. A long log of which nothing matches may take several calls. Each question
+        to the store has a `turn`; waiting has none.
         """
         clock = asyncio.get_running_loop().time
         start = clock()
-        walk = Walk(self._store, tenant, where, after=after, limit=limit)
+        walk = Walk(self._store, tenant, where, after=after, limit=limit, turn=turn)
         end = await self._end(tenant, wait)
         while True:
             # The end was seen before, so that what is passed over is passed over for good.

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 from auditlogservice.errors import Conflict, NotFound, OutcomeUnknown, Unavailable
 from auditlogservice.governance import MAX_HOLDS, Hold, read_hold
 from auditlogservice.language import to_document
+from auditlogservice.ledger import acts
 from auditlogservice.ledger.clock import new_id
-from auditlogservice.ledger.diary import Deed
+from auditlogservice.ledger.diary import Actor, Deed
 from auditlogservice.store.port import Document
 
 if TYPE_CHECKING:
     from auditlogservice.access import Principal
     from auditlogservice.filters import Filter
     from auditlogservice.ledger.clock import Clock, Entropy
-    from auditlogservice.ledger.diary import Diary
+    from auditlogservice.ledger.diary import Diary, Origin
     from auditlogservice.store.port import DocumentStore
 
 _PLACED, _ON_RECORD = 1, 2  # versions of a hold's document
@@ -36,7 +37,9 @@ class Holds:
         self._clock = clock
         self._entropy = entropy
 
-    async def place(self, principal: Principal, where: Filter, *, reason: str) -> Hold:
+    async def place(
+        self, principal: Principal, where: Filter, *, reason: str, origin: Origin | None = None
+    ) -> Hold:
         """Forbid to erase what matches, from now on. Raises Conflict beyond MAX_HOLDS."""
         if len(await self.standing(principal.tenant)) >= MAX_HOLDS:
             raise Conflict(f"a tenant may have {MAX_HOLDS:,} legal holds; lift others first")
@@ -53,7 +56,7 @@ class Holds:
         )
         await self._documents.put(document)
         try:
-            await self.put_on_record(document)
+            await self.put_on_record(document, origin)
         except Unavailable:  # the hold stands, whatever became of its record
             raise OutcomeUnknown from None
         return hold
@@ -71,20 +74,22 @@ class Holds:
             raise NotFound("no hold has this id")
         return read_hold(found.id, found.body)
 
-    async def lift(self, principal: Principal, hold_id: str, *, reason: str) -> None:
+    async def lift(
+        self, principal: Principal, hold_id: str, *, reason: str, origin: Origin | None = None
+    ) -> None:
         """End a hold. Raises NotFound."""
         hold = await self.get(principal.tenant, hold_id)
         await self._diary.write(
             principal.tenant,
             Deed(
-                event_type="audit.hold.lifted",
-                name="Legal hold lifted",
+                act=acts.HOLD_LIFTED,
                 detail=f"{principal.name} lifted a legal hold: {reason}",
-                by=principal.name,
+                by=Actor(principal.name),
                 kind="hold",
                 id=hold.id,
                 data={"where": to_document(hold.where), "reason": reason},
                 key=f"hold-lifted/{new_id(self._clock(), self._entropy)}",
+                origin=origin,
             ),
         )
         try:
@@ -98,17 +103,17 @@ class Holds:
         """Return the holds, of all tenants, that a process which was killed has placed."""
         return [each for each in await self._documents.all("hold") if each.version == _PLACED]
 
-    async def put_on_record(self, document: Document) -> None:
+    async def put_on_record(self, document: Document, origin: Origin | None = None) -> None:
         hold = read_hold(document.id, document.body)
         deed = Deed(
-            event_type="audit.hold.placed",
-            name="Legal hold placed",
+            act=acts.HOLD_PLACED,
             detail=f"{hold.placed_by} placed a legal hold: {hold.reason}",
-            by=hold.placed_by,
+            by=Actor(hold.placed_by),
             kind="hold",
             id=hold.id,
             data={"where": to_document(hold.where), "reason": hold.reason},
             key=f"hold-placed/{hold.id}",
+            origin=origin,
         )
         await self._diary.write(document.tenant, deed)
         await self._documents.put(replace(document, version=_ON_RECORD))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,22 +55,19 @@ class Prover:
 
     async def entries(self, tenant: str, number: int, width: int) -> bytes:
         """Return the first `width` entries of a bundle. Raises NotFound if it has fewer."""
-        openings = await self._openings(tenant, number, width, content=False)
-        if [one.sequence % WIDTH for one in openings] != list(range(width)):
+        first = number * WIDTH
+        entries = await self._ledger.entries(tenant, first, first + width)
+        if len(entries) < width:
             raise NotFound("the tree has no such entries")
-        return await asyncio.to_thread(lambda: to_bundle(one.entry.to_bytes() for one in openings))
+        return to_bundle(entries.values())
 
     async def salts(self, tenant: str, number: int) -> list[bytes | None]:
         """Return the salts of the records of a bundle; None where one was erased, or is lost."""
-        openings = await self._openings(tenant, number, WIDTH, content=True)
-        salts: list[bytes | None] = []
-        for opening in openings:
-            place = opening.sequence - number * WIDTH
-            salts += [None] * (place - len(salts))
-            salts.append(opening.salt)
-        if not salts:
+        first = number * WIDTH
+        found = await self._ledger.salts(tenant, first, first + WIDTH)
+        if not found:
             raise NotFound("the log has no such records")
-        return salts
+        return [found.get(place) for place in range(first, max(found) + 1)]
 
     async def prove(self, principal: Principal, event_id: str) -> Proven:
         """Return the proof of a record, erased or not, in a tree that was signed.
@@ -115,9 +111,3 @@ class Prover:
         """
         plan = consistency_plan(old, new)
         return hashes_of(plan, await self._ledger.tiles(tenant, tiles_of(plan)))
-
-    async def _openings(
-        self, tenant: str, number: int, width: int, *, content: bool
-    ) -> list[Opening]:
-        first = number * WIDTH
-        return await self._ledger.openings(tenant, first, first + width, content=content)

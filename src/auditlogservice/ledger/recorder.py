@@ -3,13 +3,13 @@
 All writes of a process go through one queue and one writer. While the store commits one group,
 the next gathers, so that concurrent requests share a transaction and one sync of the disk, and a
 request that comes alone waits for nobody. The queue is bounded in events and in bytes: what does
-not fit is refused at once, never buffered without end and never dropped in silence.
+not fit is refused, never buffered without end and never dropped in silence. It is fair between
+users (`fairness.py`): each has its part in every group, and a full queue refuses who fills it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +17,7 @@ from auditlogservice.entries import SALT_BYTES
 from auditlogservice.errors import AuditLogError, OutcomeUnknown, Overloaded, Unavailable
 from auditlogservice.events import Draft, EventId, derive_event_id
 from auditlogservice.ledger.clock import new_id
+from auditlogservice.ledger.fairness import FairQueue, Load
 from auditlogservice.terms import terms_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 MAX_GROUP_EVENTS = 2_000  # what one transaction may hold, so that a single event waits briefly
 MAX_GROUP_BYTES = 8 * 1024 * 1024
+_GROUP = Load(MAX_GROUP_EVENTS, MAX_GROUP_BYTES)
 
 
 class RecorderGauge(Protocol):
@@ -45,8 +47,7 @@ class RecorderGauge(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     submission: Submission
-    events: int
-    bytes: int
+    load: Load
     done: asyncio.Future[tuple[Outcome, ...]]
 
 
@@ -73,18 +74,14 @@ class Recorder:
         self._on_commit = on_commit
         self._kept_for = kept_for
         self._redact = redact
-        self._max_events = max_queued_events
-        self._max_bytes = max_queued_bytes
-        self._queue: deque[_Waiting] = deque()
-        self._events = 0  # waiting or being written
-        self._bytes = 0
+        self._queue: FairQueue[_Waiting] = FairQueue(Load(max_queued_events, max_queued_bytes))
         self._wake = asyncio.Event()
         self._closing = False
 
     @property
     def is_full(self) -> bool:
-        """Whether a single event would be refused now."""
-        return not self._fits(1, 0)
+        """Whether there is no room for a single event; who fills the queue would be refused."""
+        return not self._queue.fits(Load(1))
 
     def draft(
         self, event: Event, principal: Principal, *, key: str | None, index: int = 0
@@ -117,27 +114,20 @@ class Recorder:
     async def record(self, submission: Submission) -> tuple[Outcome, ...]:
         """Return when the drafts are on disk and can be found, with what became of each.
 
-        Raises Overloaded if the queue is full; what `EventStore.append` raises; OutcomeUnknown
-        if the writer failed in a way that tells nothing.
+        Raises Overloaded if the queue is full, and nobody else has more waiting than the user of
+        these; what `EventStore.append` raises; OutcomeUnknown if the writer failed in a way that
+        tells nothing.
         """
-        size = sum(draft.weight for draft in submission.drafts)
-        if self._closing or not self._fits(len(submission.drafts), size):
+        if self._closing:
             raise Overloaded
-        waiting = _Waiting(
-            submission, len(submission.drafts), size, asyncio.get_running_loop().create_future()
-        )
-        self._queue.append(waiting)
-        self._events += waiting.events
-        self._bytes += waiting.bytes
-        self._gauge.queued(self._events)
+        drafts = submission.drafts
+        load = Load(len(drafts), sum(draft.weight for draft in drafts))
+        waiting = _Waiting(submission, load, asyncio.get_running_loop().create_future())
+        source = (drafts[0].tenant, drafts[0].user_id) if drafts else None
+        _fail(self._queue.put(source, waiting, load), Overloaded())
+        self._gauge.queued(self._queue.pieces)
         self._wake.set()
         return await waiting.done
-
-    def _fits(self, events: int, size: int) -> bool:
-        # One request always fits an empty queue, so that no limit can lock a legal batch out.
-        return not self._events or (
-            self._events + events <= self._max_events and self._bytes + size <= self._max_bytes
-        )
 
     def close(self) -> None:
         """Accept nothing more; `run` returns when everything accepted is written."""
@@ -151,21 +141,11 @@ class Recorder:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._queue:
-                    await self._write(self._next_group())
+                    await self._write(self._queue.take(_GROUP))
         finally:
             self._closing = True
-            _fail(self._queue, Overloaded())
-
-    def _next_group(self) -> list[_Waiting]:
-        group = [self._queue.popleft()]
-        events, size = group[0].events, group[0].bytes
-        while self._queue:
-            events += self._queue[0].events
-            size += self._queue[0].bytes
-            if events > MAX_GROUP_EVENTS or size > MAX_GROUP_BYTES:
-                break
-            group.append(self._queue.popleft())
-        return group
+            while self._queue:
+                _fail(self._queue.take(_GROUP), Overloaded())
 
     async def _write(self, group: list[_Waiting]) -> None:
         loop = asyncio.get_running_loop()
@@ -185,9 +165,13 @@ class Recorder:
         else:
             self._answer(answered, seconds=loop.time() - start)
         finally:
-            self._events -= sum(waiting.events for waiting in group)
-            self._bytes -= sum(waiting.bytes for waiting in group)
-            self._gauge.queued(self._events)
+            self._queue.done(
+                Load(
+                    sum(waiting.load.pieces for waiting in group),
+                    sum(waiting.load.bytes for waiting in group),
+                )
+            )
+            self._gauge.queued(self._queue.pieces)
 
     def _answer(self, answered: list[tuple[_Waiting, Answer]], *, seconds: float) -> None:
         """Tell each caller what became of its own. One tenant's failure is nobody else's."""
@@ -202,7 +186,7 @@ class Recorder:
             if not waiting.done.done():
                 waiting.done.set_result(answer)
         if kept:
-            self._gauge.committed(events=sum(each.events for each in kept), seconds=seconds)
+            self._gauge.committed(events=sum(each.load.pieces for each in kept), seconds=seconds)
             self._on_commit({draft.tenant for each in kept for draft in each.submission.drafts})
 
 

@@ -10,13 +10,15 @@ from auditlogservice.canonical import dump
 from auditlogservice.events import Event
 from auditlogservice.governance import SERVICE_USER
 from auditlogservice.leaks import flags
-from auditlogservice.ledger.diary import Deed
+from auditlogservice.ledger import acts
+from auditlogservice.ledger.diary import Actor, Deed
 from auditlogservice.ledger.rulebooks import RuleKind, spelled
 from auditlogservice.redaction import RedactionRule, redact
 
 if TYPE_CHECKING:
     from auditlogservice.access import Principal
     from auditlogservice.canonical import Json
+    from auditlogservice.ledger.diary import Origin
     from auditlogservice.ledger.rulebooks import KnownRules, RuleBook
 
 
@@ -52,16 +54,16 @@ class Redacting:
         return hmac.new(self._secret, tenant.encode(), hashlib.sha256).digest()
 
 
-def _changed(book: RuleBook[RedactionRule]) -> Deed:
+def _changed(book: RuleBook[RedactionRule], origin: Origin | None = None) -> Deed:
     return Deed(
-        event_type="audit.redaction.changed",
-        name="Redaction rules changed",
+        act=acts.REDACTION_CHANGED,
         detail=f"{book.changed_by} changed what is taken out of events",
-        by=str(book.changed_by),
+        by=Actor(str(book.changed_by)),
         kind="redaction",
         id=str(book.version),
         data={"rules": spelled(book.rules), "before": spelled(book.before)},
         key=f"redaction-changed/{book.version}",
+        origin=origin,
     )
 
 

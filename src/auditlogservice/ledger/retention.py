@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from auditlogservice import governance
 from auditlogservice.governance import RetentionRule
-from auditlogservice.ledger.diary import Deed
+from auditlogservice.ledger import acts
+from auditlogservice.ledger.diary import Actor, Deed
 from auditlogservice.ledger.rulebooks import RuleKind, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
+    from auditlogservice.ledger.diary import Origin
     from auditlogservice.ledger.rulebooks import KnownRules, RuleBook
 
 
@@ -32,16 +34,16 @@ def _kept_for(book: RuleBook[RetentionRule], event_type: str) -> timedelta | Non
     return governance.kept_for(book.rules, event_type)
 
 
-def _changed(book: RuleBook[RetentionRule]) -> Deed:
+def _changed(book: RuleBook[RetentionRule], origin: Origin | None = None) -> Deed:
     return Deed(
-        event_type="audit.retention.changed",
-        name="Retention rules changed",
+        act=acts.RETENTION_CHANGED,
         detail=f"{book.changed_by} changed how long events are kept",
-        by=str(book.changed_by),
+        by=Actor(book.changed_by),
         kind="retention",
         id=str(book.version),
         data={"rules": spelled(book.rules), "before": spelled(book.before)},
         key=f"retention-changed/{book.version}",
+        origin=origin,
     )
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from auditlogservice.bounds import bounds_of, is_only_bounds
 from auditlogservice.errors import Flaw, InvalidInput, QueryTimeout
 from auditlogservice.filters import EVERYTHING, leaves_at, spell
+from auditlogservice.ledger.walk import LAST
 from auditlogservice.store.port import PageQuery
 from auditlogservice.times import from_micros, parse_rfc3339, to_micros
 
@@ -124,7 +125,7 @@ class Statistics:
     async def _by_place(
         self, tenant: str, where: Filter, interval: str, starts: list[datetime]
     ) -> Histogram:
-        """Take the size of each bucket from the places of its ends, if only time matters."""
+        """Take the size of each bucket from the places of its ends, if only bounds matter."""
         edges = [*map(to_micros, starts)]
         edges.append(edges[-1] + INTERVALS[interval] * _MICROS)
         # What matches lies between the bounds, so they cut off no more than the outer edges.
@@ -134,7 +135,10 @@ class Statistics:
         if bounds.until is not None:
             edges[-1] = min(edges[-1], bounds.until + 1)
         places = await self._store.places(tenant, [from_micros(edge) for edge in edges])
-        counts = [after - before for before, after in pairwise(places)]
+        low = 0 if bounds.first is None else bounds.first
+        high = LAST if bounds.last is None else bounds.last + 1
+        within = [max(low, min(place, high)) for place in places]
+        counts = [after - before for before, after in pairwise(within)]
         return Histogram(interval, list(zip(starts, counts, strict=True)), "lte", None)
 
     async def _extent(self, tenant: str, where: Filter) -> tuple[datetime, datetime] | None:

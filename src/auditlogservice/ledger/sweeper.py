@@ -2,6 +2,9 @@
 
 Every node has a sweeper. A claim, kept in the store with a time, lets one at a time sweep the log
 of a tenant; it saves work and is no lock: two sweepers do no harm, since a record is erased once.
+
+A sweep begins where the last one under the same rules has come to: up to there nothing is left
+that they would erase, and of what lies behind only what has expired since is looked at.
 """
 
 from __future__ import annotations
@@ -20,12 +23,14 @@ from auditlogservice.events import Sequence
 from auditlogservice.filters import Compare, Is, Like, Not, all_of, as_moment, is_number
 from auditlogservice.governance import ANY_TYPE, OWN_RECORDS, SERVICE_USER, rule_for
 from auditlogservice.ledger.clearing import Wish
+from auditlogservice.ledger.walk import START
 from auditlogservice.store.port import Document
 from auditlogservice.times import format_utc, parse_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Iterator
     from datetime import datetime
+    from typing import Any
 
     from auditlogservice.canonical import Json
     from auditlogservice.filters import Filter
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
 EVERY = 3_600.0  # seconds
 CLAIM = timedelta(seconds=20)  # longer than a portion takes
 _CLAIM = "sweep"  # the id of the document, beside that of the rules
+_SWEPT = "swept"  # and of what was swept
 _PLAIN = re.compile(r"([\\?*])")  # what means something in a pattern
 _LAST_SIGN = "\U0010ffff"
 
@@ -131,14 +137,25 @@ class Sweeper:
             return False
         await self._retention.put_on_record(tenant, book)
         for rule in book.rules:
-            if not await self._apply(tenant, book, rule):
+            swept = await self._swept(tenant, book)
+            reached, is_done = await self._apply(
+                tenant, book, rule, after=swept.get(rule.event_type, START)
+            )
+            if reached > swept.get(rule.event_type, START):
+                await self._remember(tenant, book, {**swept, rule.event_type: reached})
+            if not is_done:
                 return False
         return True
 
     async def _apply(
-        self, tenant: str, book: RuleBook[RetentionRule], rule: RetentionRule
-    ) -> bool:
-        """Erase what this rule keeps no longer; False if it was broken off."""
+        self, tenant: str, book: RuleBook[RetentionRule], rule: RetentionRule, *, after: Sequence
+    ) -> tuple[Sequence, bool]:
+        """Erase what this rule keeps no longer behind `after`; False if it was broken off.
+
+        The place that is returned is the last one up to which the rule has nothing left, whatever
+        happens: where a hold covers a record, the next sweep begins before it, since a hold may
+        be lifted.
+        """
 
         def fits(fields: dict[str, Json]) -> bool:
             return rule_for(book.rules, str(fields["event_type"])) is rule
@@ -147,17 +164,52 @@ class Sweeper:
         wish = Wish(
             tenant=tenant,
             where=candidates(rule, book.rules),
-            after=Sequence(-1),
+            after=after,
             end=end,
             by=SERVICE_USER,
             reason=f"retention: {rule.days} days for {rule.event_type}",
             fits=fits,
         )
+        reached, is_held = after, False
         async with aclosing(self._clearing.portions(wish)) as portions:
-            async for _ in portions:
+            async for portion in portions:
+                is_held = is_held or portion.held > 0
+                reached = reached if is_held else portion.last
                 if self._closing or not await self._may_go_on(tenant, book):
-                    return False
-        return True
+                    return reached, False
+        return reached, True
+
+    # ---- what was done, for the next time ---------------------------------------------------
+
+    async def _swept(self, tenant: str, book: RuleBook[RetentionRule]) -> dict[str, Sequence]:
+        """Return for each rule the last place that need not be looked at again.
+
+        That is known for the very rules only under which it was swept: another one may want more.
+        """
+        found = await self._documents.get("retention", tenant, _SWEPT)
+        if found is None:
+            return {}
+        with reading_back():
+            told: dict[str, Any] = orjson.loads(found.body)
+            places = {str(name): Sequence(int(place)) for name, place in told["places"].items()}
+            return places if told["rules"] == book.version else {}
+
+    async def _remember(
+        self, tenant: str, book: RuleBook[RetentionRule], places: dict[str, Sequence]
+    ) -> None:
+        """Keep the places. If another sweeper has just kept its own, those do as well."""
+        found = await self._documents.get("retention", tenant, _SWEPT)
+        await self._documents.put(
+            Document(
+                kind="retention",
+                tenant=tenant,
+                id=_SWEPT,
+                body=orjson.dumps({"rules": book.version, "places": places}),
+                version=found.version + 1 if found else 1,
+            )
+        )
+
+    # ---- the claim --------------------------------------------------------------------------
 
     async def _may_go_on(self, tenant: str, book: RuleBook[RetentionRule]) -> bool:
         """Whether the rules are still these, and the log is still ours to sweep."""

@@ -7,7 +7,8 @@ takes too long is asked again about a smaller stretch. Only one page is in memor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 from auditlogservice.errors import QueryTimeout
 from auditlogservice.events import Sequence
@@ -15,6 +16,9 @@ from auditlogservice.filters import Compare, all_of
 from auditlogservice.store.port import PageQuery
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
     from auditlogservice.events import Record
     from auditlogservice.filters import Filter
     from auditlogservice.store.port import EventStore
@@ -30,9 +34,12 @@ _NARROWER = 8
 
 
 class Walk:
-    """Where a reader has come to: `place` is the last sequence that was looked at."""
+    """Where a reader has come to: `place` is the last sequence that was looked at.
 
-    def __init__(
+    Each question to the store is asked within a `turn` of its own.
+    """
+
+    def __init__(  # noqa: PLR0913 - what is read, each by its name
         self,
         store: EventStore,
         tenant: str,
@@ -41,6 +48,7 @@ class Walk:
         after: Sequence,
         limit: int = PAGE,
         seconds: float = SECONDS,
+        turn: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext,
     ) -> None:
         self.place = after
         self._store = store
@@ -48,6 +56,7 @@ class Walk:
         self._where = where
         self._limit = limit
         self._seconds = seconds
+        self._turn = turn
         self._width = WIDEST
 
     async def step(self, end: Sequence) -> list[Record]:
@@ -59,7 +68,8 @@ class Walk:
             high = Sequence(min(self.place + 1 + self._width, end))
             query = self._query(high)
             try:
-                records = await self._store.page(query)
+                async with self._turn():
+                    records = await self._store.page(query)
             except QueryTimeout:
                 self._narrow(high)
             else:

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from auditlogservice.errors import MalformedInput, Overloaded, RequestTimeout, Unavailable
 from auditlogservice.runtime.observability import logger
-from auditlogservice.web.edge import SECURITY_HEADERS
+from auditlogservice.web.edge import security_headers
 from auditlogservice.web.problems import (
     HEADERS_TOO_LARGE,
     MEDIA_TYPE,
@@ -122,6 +122,10 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        # RFC 9112 §3.2 has other forms for proxies. This is none, and the host that they carry
+        # would be another one than that of the Host header.
+        if not self.url.startswith(b"/"):
+            self._stop(PROBLEMS[MalformedInput], "the address must begin with a slash")
         self._advance(awaits_head=False)
         super().on_headers_complete()
 
@@ -211,7 +215,7 @@ class BoundedHttp(HttpToolsProtocol):
         # An empty reference, since the address may not have been read: this very request.
         body = describe(problem, detail=detail, instance="", request_id=request_id)
         headers = {
-            **SECURITY_HEADERS,
+            **security_headers(self.scheme or "http"),
             "Connection": "close",
             "Content-Length": str(len(body)),
             "Content-Type": MEDIA_TYPE,

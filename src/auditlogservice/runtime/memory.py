@@ -67,7 +67,9 @@ class CheckpointFiles:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with (self._folder / ".lock").open("w") as lock:
+        path = self._folder / ".lock"
+        path.touch(mode=0o600)  # whoever could open it could hold it, and no checkpoint be kept
+        with path.open("w") as lock:
             if fcntl is not None:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield

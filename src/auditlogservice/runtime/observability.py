@@ -1,7 +1,8 @@
 """Logs and metrics: what an operator sees of the process.
 
-One JSON line an event, control characters escaped by JSON itself; on a terminal, lines for
-people. Nothing here is given a body, a token or a password, so none can end up in a log.
+One JSON line an event, in ASCII; on a terminal, lines for people. Whatever callers or files wrote,
+it stays text: what is invisible is written out in both. Nothing here is given a body, a token or a
+password, so none can end up in a log.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import orjson
 import structlog
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -25,6 +25,7 @@ from prometheus_client import (
 
 from auditlogservice import __version__
 from auditlogservice.errors import Unavailable
+from auditlogservice.runtime.invisible import visible
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -48,20 +49,22 @@ def configure_logs(settings: Settings) -> None:
         structlog.processors.format_exc_info,
     ]
     renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer(serializer=lambda event, **_: _one_line(event))
+        structlog.processors.JSONRenderer()  # json.dumps, which escapes all but ASCII
         if json_lines
         else structlog.dev.ConsoleRenderer()
     )
+    last = [renderer] if json_lines else [_write_out, renderer]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
-    # A library's chatter is worth a line only when something is wrong with it.
-    for library in ("pymongo", "uvicorn", "asyncio", "python_multipart"):
+    # A library's chatter is worth a line only when something is wrong with it; and an address
+    # that is called, such as that of a timestamp authority, may have a password in it.
+    for library in ("pymongo", "uvicorn", "asyncio", "python_multipart", "httpx2", "httpcore2"):
         logging.getLogger(library).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
@@ -79,8 +82,16 @@ def forget_worker(pid: int | None) -> None:
     multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call] # it has no types
 
 
-def _one_line(event: dict[str, Any]) -> str:
-    return orjson.dumps(event, default=str).decode()
+def _write_out(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Write out what is invisible.
+
+    A traceback keeps its lines, each indented: the message of an error can have lines too, and
+    none of them may pass for one of the log.
+    """
+    kept = {name: visible(told) if isinstance(told, str) else told for name, told in event.items()}
+    if trace := event.get("exception"):
+        kept["exception"] = "\n".join("    " + visible(line) for line in str(trace).split("\n"))
+    return kept
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -101,7 +112,14 @@ class AccessLines:
         self._log.error("defect", request_id=request_id, exc_info=error)
 
     def request(
-        self, *, method: str, path: str, status: int, seconds: float, request_id: str
+        self,
+        *,
+        method: str,
+        path: str,
+        status: int,
+        seconds: float,
+        request_id: str,
+        client: str | None,
     ) -> None:
         if status < 400 and seconds < _SLOW_SECONDS:  # noqa: PLR2004 - HTTP's classes of status
             if not logging.getLogger("access").isEnabledFor(logging.DEBUG):
@@ -116,6 +134,7 @@ class AccessLines:
             status=status,
             ms=round(seconds * 1000, 2),
             request_id=request_id,
+            client=client,
         )
 
 
@@ -146,6 +165,18 @@ class AnchorLines:
 
     def works_again(self, anchor: str, tenant: str) -> None:
         self._log.warning("anchor works again", anchor=anchor, tenant=tenant)
+
+
+class Unmeasured:
+    """For a command that records: nobody asks it for figures, and it tells failures itself."""
+
+    def queued(self, events: int) -> None: ...
+
+    def committed(self, *, events: int, seconds: float) -> None: ...
+
+    def failed(self, error: BaseException) -> None: ...
+
+    def recorded(self, event_type: str) -> None: ...
 
 
 class PrometheusMetrics:
@@ -187,6 +218,12 @@ class PrometheusMetrics:
             multiprocess_mode="max",  # one for all workers: each would have its pid otherwise
         )
         info.labels(__version__).set(1)
+        self._limited = Counter(
+            "auditlog_limited",
+            "Requests that were refused with 429, by the policy that refused them.",
+            ("policy",),
+            registry=self._registry,
+        )
         self._queued = Gauge(
             "auditlog_queued_events",
             "Events that wait to be written, or are being written.",
@@ -194,6 +231,12 @@ class PrometheusMetrics:
             multiprocess_mode="livesum",
         )
 
+        self._own = Counter(
+            "auditlog_own_records",
+            "Records of what the service itself did, by type.",
+            ("event_type",),
+            registry=self._registry,
+        )
         self._signing_lag = Histogram(
             "auditlog_sealing_lag_seconds",
             "How long the oldest record that a new checkpoint covers had waited for one.",
@@ -233,6 +276,9 @@ class PrometheusMetrics:
             multiprocess_mode="livemax",
         )
 
+    def limited(self, policy: str) -> None:
+        self._limited.labels(policy).inc()
+
     def queued(self, events: int) -> None:
         self._queued.set(events)
 
@@ -247,6 +293,9 @@ class PrometheusMetrics:
         self._failures.labels(type(error).__name__).inc()
         defect = None if isinstance(error, Unavailable) else error
         self._log.error("commit failed", error=type(error).__name__, exc_info=defect)
+
+    def recorded(self, event_type: str) -> None:
+        self._own.labels(event_type).inc()
 
     def signed(self, *, records: int, lag: float, seconds: float) -> None:
         self._signed.inc(records)

@@ -6,9 +6,9 @@ import re
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -16,7 +16,13 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from auditlogservice.budgets import RATE_PATTERN
 from auditlogservice.errors import UnsafeSetup
+from auditlogservice.web.hosts import AllowedHosts
+from auditlogservice.web.proxies import ForwardedHeader, TrustedProxies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _ENV_FILE = ".env"
 _TOML_FILE = "auditlogservice.toml"
@@ -30,7 +36,20 @@ def _duration(value: object) -> object:
     return value
 
 
+def _checked(parse: Callable[[str], object]) -> Callable[[str], str]:
+    """Return a check that lets a text pass as it is, if it can be parsed."""
+
+    def check(text: str) -> str:
+        parse(text)
+        return text
+
+    return check
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+LimitedRate = Annotated[str, Field(pattern=f"^({RATE_PATTERN})?$")]
 
 
 class Settings(BaseSettings):
@@ -49,7 +68,8 @@ class Settings(BaseSettings):
         use_attribute_docstrings=True,
     )
 
-    store: str = ""
+    # What an address may hold besides, such as a password, is shown nowhere: no repr.
+    store: Annotated[str, Field(repr=False)] = ""
     """Where records are kept: `sqlite:///path/audit.db`, or `mongodb://host/database`. By default
     `audit.db` in the data folder."""
 
@@ -65,10 +85,46 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """How many processes answer requests; more than one needs MongoDB."""
 
+    tls_cert: str = ""
+    """The certificate, with those between it and its authority, in a PEM file: the server then
+    speaks HTTPS. Renewed files are used within a minute, without a restart."""
+
+    tls_key: str = ""
+    """The key of the certificate, in a PEM file that others cannot read; by default in the file of
+    the certificate."""
+
+    tls_client_ca: str = ""
+    """The authority whose client certificates are asked for, in a PEM file: nobody else can
+    connect."""
+
+    allowed_hosts: Annotated[str, AfterValidator(_checked(AllowedHosts.parse))] = "*"
+    """The names by which callers may ask for this service, with commas in between;
+    `*.example.com` stands for all names below, `*` for any name. Bare addresses and `localhost`
+    are always allowed."""
+
+    trusted_proxies: Annotated[str, AfterValidator(_checked(TrustedProxies.parse))] = ""
+    """The proxies in front of this service, whose word is taken for who calls and how: addresses
+    or networks such as `10.0.0.0/24`, with commas in between."""
+
+    forwarded_header: ForwardedHeader = "x-forwarded-for"
+    """The header in which these proxies say who calls: `x-forwarded-for`, and `X-Forwarded-Proto`
+    beside it, or `forwarded` (RFC 7239)."""
+
     token_ttl: Annotated[Duration, Field(ge=timedelta(minutes=1), le=timedelta(days=30))] = (
         timedelta(hours=12)
     )
     """How long a token is good for: `30m`, `12h`, `7d`."""
+
+    token_key_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    """After how many days this node signs tokens with a new key; what the old one signed stays
+    good until it ends."""
+
+    issuer: Annotated[str, Field(pattern=r"^https?://[^\s?#]*[^\s?#/]$", max_length=255)] = (
+        "http://localhost:8080"
+    )
+    """The address of the service as its callers know it, without a slash at the end: the issuer
+    of its tokens, and whom they are for. The same on all nodes; another one ends all signed
+    tokens."""
 
     ledger_host: Annotated[str, Field(pattern=r"^[^\s+/]+$", max_length=255)] = "localhost"
     """The host in the name of each tenant's log, `<host>/ledger/<tenant>`, by which verifiers know
@@ -80,7 +136,7 @@ class Settings(BaseSettings):
     """How often new records are covered by a signed checkpoint: at most this long, and the time
     that signing takes, is a record without one."""
 
-    witnesses: str = ""
+    witnesses: Annotated[str, Field(repr=False)] = ""
     """Who cosigns checkpoints: `URL VKEY` for each witness, with commas in between; see
     docs/anchors.md."""
 
@@ -89,11 +145,15 @@ class Settings(BaseSettings):
     )
     """How often the witnesses are shown a new checkpoint."""
 
-    timestamp_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    timestamp_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$", repr=False)] = ""
     """The timestamp authority (RFC 3161) that is shown checkpoints, if there is one."""
 
     timestamp_every: Annotated[Duration, Field(ge=timedelta(minutes=1))] = timedelta(hours=1)
     """How often a new checkpoint is timestamped."""
+
+    self_audit: Literal["full", "essential"] = "full"
+    """Which of its own acts the service records: `full` is all of them, `essential` leaves out
+    logins, tokens, refusals and reads; see docs/self-audit.md. Erasures are always recorded."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What is worth a line in the log."""
@@ -106,6 +166,33 @@ class Settings(BaseSettings):
 
     queue_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
     """How many bytes may wait to be written before new ones are refused with 503."""
+
+    limit_ingest: LimitedRate = ""
+    """How many events one client may record, as in `5000/s`, `100000/m`, `h` or `d`: so many at
+    once, and then as they become free again. Nothing is no limit. Each process counts for
+    itself."""
+
+    limit_search: LimitedRate = ""
+    """How many pages, counts and other questions one client may ask for, spelled likewise."""
+
+    limit_export: LimitedRate = ""
+    """How many exports one client may start, spelled likewise."""
+
+    limit_token: LimitedRate = ""
+    """How many tokens may be asked for from one address, spelled likewise."""
+
+    limit_ingest_tenant: LimitedRate = ""
+    """How many events all clients of one tenant may record, spelled likewise."""
+
+    limit_search_tenant: LimitedRate = ""
+    """How many questions all clients of one tenant may ask, spelled likewise."""
+
+    limit_export_tenant: LimitedRate = ""
+    """How many exports all clients of one tenant may start, spelled likewise."""
+
+    quota_events: Annotated[int, Field(ge=0)] = 0
+    """How many events a tenant may record a day (UTC), on all nodes together; `PUT
+    /tenants/{tenant}/limits` sets another number for one. 0 is no quota."""
 
     min_free_bytes: Annotated[int, Field(ge=0)] = 512 * 1024 * 1024
     """How much of the disk under an SQLite database is kept free: with less, new events are

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from auditlogservice.errors import UnsafeSetup
-from auditlogservice.runtime.keys import add_ledger_key, load_ledger_keys
+from auditlogservice.runtime.keys import (
+    add_ledger_key,
+    adopt_ledger_key,
+    draft_ledger_key,
+    ledger_drafts,
+    load_ledger_keys,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +34,11 @@ async def signing_seeds(data_dir: Path, keyring: Keyring) -> list[bytes]:
     would sign what nobody can verify. And if no key is left that signs: the logs would go on
     unsigned, and nobody hear of it.
     """
-    keys = load_ledger_keys(data_dir)
     known = await keyring.keys()
+    for key, draft in ledger_drafts(data_dir):
+        if any(one.public == public_of(key) for one in known):
+            adopt_ledger_key(draft)
+    keys = load_ledger_keys(data_dir)
     if not known:
         await _propose(keys, data_dir, keyring)
         keys, known = load_ledger_keys(data_dir), await keyring.keys()
@@ -66,14 +75,14 @@ async def _propose(keys: list[Ed25519PrivateKey], data_dir: Path, keyring: Keyri
 
 
 async def rotate(data_dir: Path, keyring: Keyring) -> Path:
-    """Make a further key and let it sign beside the ones there are; return its file."""
-    key, path = add_ledger_key(data_dir)
-    try:
-        await keyring.add(public_of(key))
-    except BaseException:
-        path.unlink()
-        raise
-    return path
+    """Make a further key and let it sign beside the ones there are; return its file.
+
+    If that fails, nobody may know whether the key is in the store: so it stays, as a draft with
+    which nothing signs, and a repetition goes on with it.
+    """
+    key, draft = draft_ledger_key(data_dir)
+    await keyring.add(public_of(key))
+    return adopt_ledger_key(draft)
 
 
 def public_of(key: Ed25519PrivateKey) -> bytes:

@@ -5,39 +5,52 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from auditlogservice.budgets import Budget, Rate
 from auditlogservice.errors import UnsafeSetup
 from auditlogservice.ledger.accounts import Accounts
 from auditlogservice.ledger.anchorer import Anchorer
 from auditlogservice.ledger.anchors import Anchors
+from auditlogservice.ledger.announcer import Announcer
+from auditlogservice.ledger.apitokens import ApiTokens
+from auditlogservice.ledger.callers import Callers
 from auditlogservice.ledger.clearing import Clearing
+from auditlogservice.ledger.clients import Clients
 from auditlogservice.ledger.diary import Diary
 from auditlogservice.ledger.eraser import Eraser
 from auditlogservice.ledger.erasures import Erasures
 from auditlogservice.ledger.exporter import Exporter
+from auditlogservice.ledger.fairness import Turns
 from auditlogservice.ledger.follower import Follower
 from auditlogservice.ledger.holds import Holds
 from auditlogservice.ledger.keyring import Keyring
+from auditlogservice.ledger.limiter import Limiter
+from auditlogservice.ledger.logins import FailedLogins
+from auditlogservice.ledger.owners import Owners
 from auditlogservice.ledger.passwords import Passwords
 from auditlogservice.ledger.prover import Prover
+from auditlogservice.ledger.quotas import Quotas
 from auditlogservice.ledger.recorder import Recorder
 from auditlogservice.ledger.records import Records
 from auditlogservice.ledger.redacting import REDACTION, Redacting
 from auditlogservice.ledger.retention import RETENTION, keeping
 from auditlogservice.ledger.rulebooks import KnownRules, RuleBooks
+from auditlogservice.ledger.selfaudit import SelfAudit
 from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.ledger.sweeper import Sweeper
 from auditlogservice.ledger.tenants import Tenants
+from auditlogservice.ledger.tokenkeys import TokenKeys, retire
 from auditlogservice.ledger.tokens import Tokens
 from auditlogservice.ledger.undertaker import Undertaker
 from auditlogservice.runtime.anchoring import open_anchorer
-from auditlogservice.runtime.keys import load_token_key
+from auditlogservice.runtime.keys import TokenKeyFile
 from auditlogservice.runtime.lifespan import KeptStart
 from auditlogservice.runtime.memory import CheckpointFiles
 from auditlogservice.runtime.observability import (
@@ -45,6 +58,7 @@ from auditlogservice.runtime.observability import (
     AnchorLines,
     PrometheusMetrics,
     SignerLines,
+    Unmeasured,
     configure_logs,
 )
 from auditlogservice.runtime.settings import Settings, load_settings
@@ -52,7 +66,9 @@ from auditlogservice.runtime.signals import on_stop_signal, stop_with_parent
 from auditlogservice.runtime.signing import signing_seeds
 from auditlogservice.web.app import create_app
 from auditlogservice.web.bodies import BatchRoom
+from auditlogservice.web.hosts import AllowedHosts
 from auditlogservice.web.places import Places
+from auditlogservice.web.proxies import TrustedProxies
 from auditlogservice.web.routes.exports import MAX_EXPORTS
 from auditlogservice.web.services import Services
 
@@ -70,6 +86,12 @@ if TYPE_CHECKING:
         EventStore,
         LedgerStore,
     )
+
+
+# More than the threads that SQLite has for questions, so that none is idle between two of them.
+_QUESTIONS_AT_ONCE = 8
+_QUESTIONS_WAITING = 4_096  # as many as there may be connections
+_QUESTION_PATIENCE = 10.0  # seconds, as long as a question itself may take
 
 
 class Store(Protocol):
@@ -125,21 +147,62 @@ def require_store(settings: Settings) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Administration:
+    """What the command line changes in a store, and how it puts that on record."""
+
+    accounts: Accounts
+    self_audit: SelfAudit
+
+
 @asynccontextmanager
-async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
+async def open_administration(settings: Settings) -> AsyncIterator[Administration]:
     """Users without a server: what the command line needs."""
-    store = await open_store(settings)
-    passwords = Passwords()
-    try:
-        yield Accounts(
-            store.accounts,
-            tenants=_tenants(store, utc_now),
-            passwords=passwords,
+    async with AsyncExitStack() as stack:
+        store = await open_store(settings)
+        stack.push_async_callback(store.close)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        gauge, entropy = Unmeasured(), secrets.token_bytes
+        recorder = Recorder(
+            store.events,
+            on_commit=lambda _: None,
+            kept_for=lambda *_: None,
+            redact=lambda _, event: event,
             clock=utc_now,
-            entropy=secrets.token_bytes,
+            entropy=entropy,
+            gauge=gauge,
+            max_queued_events=settings.queue_events,
+            max_queued_bytes=settings.queue_bytes,
         )
+        # Waited for here, so that an error of the command is not one of a group of tasks.
+        writing = asyncio.create_task(recorder.run())
+        stack.push_async_callback(asyncio.wait, [writing])
+        stack.callback(recorder.close)
+        yield Administration(
+            Accounts(
+                store.accounts,
+                tenants=_tenants(store, utc_now),
+                passwords=passwords,
+                clock=utc_now,
+                entropy=entropy,
+            ),
+            SelfAudit(
+                Diary(recorder, clock=utc_now, gauge=gauge),
+                mode=settings.self_audit,
+                clock=utc_now,
+                entropy=entropy,
+            ),
+        )
+
+
+@asynccontextmanager
+async def open_clients(settings: Settings) -> AsyncIterator[Clients]:
+    """Clients without a server: what the command line needs."""
+    store = await open_store(settings)
+    try:
+        yield _clients(store, utc_now)
     finally:
-        passwords.close()
         await store.close()
 
 
@@ -151,6 +214,22 @@ async def open_tenants(settings: Settings) -> AsyncIterator[Tenants]:
         yield _tenants(store, utc_now)
     finally:
         await store.close()
+
+
+async def retire_token_key(settings: Settings, key_id: str) -> None:
+    """End all tokens that this key signed. Raises NotFound if no node has published it."""
+    require_store(settings)
+    store = await open_store(settings)
+    try:
+        await retire(store.accounts, store.documents, key_id, now=utc_now())
+    finally:
+        await store.close()
+
+
+def _clients(store: Store, clock: Clock) -> Clients:
+    return Clients(
+        store.documents, tenants=_tenants(store, clock), clock=clock, entropy=secrets.token_bytes
+    )
 
 
 def _tenants(store: Store, clock: Clock) -> Tenants:
@@ -177,7 +256,7 @@ async def open_services(
     async with AsyncExitStack() as stack:
         store = await open_store(settings)
         stack.push_async_callback(store.close)
-        passwords = Passwords()
+        passwords = Passwords(at_once=_hashing_threads())
         stack.callback(passwords.close)
         follower = Follower(store.events)
         known = _Known(
@@ -232,29 +311,54 @@ async def open_services(
             entropy=secrets.token_bytes,
             on_commit=follower.nudge,
         )
-        governing = _governing(store, known, recorder, eraser, clock, metrics)
+        diary = Diary(recorder, clock=clock, gauge=metrics)
+        governing = _governing(store, known, diary, eraser, clock, metrics)
+        self_audit = SelfAudit(
+            diary, mode=settings.self_audit, clock=clock, entropy=secrets.token_bytes
+        )
+        announcer = Announcer(store.ledger, store.documents, diary, mode=settings.self_audit)
         tenants = _tenants(store, clock)
+        accounts = Accounts(
+            store.accounts,
+            tenants=tenants,
+            passwords=passwords,
+            clock=clock,
+            entropy=secrets.token_bytes,
+        )
+        failed_logins = FailedLogins(accounts, self_audit, clock=clock)
         cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
+        bearers = _bearers(settings, store, clock)
         services = Services(
-            accounts=Accounts(
-                store.accounts,
-                tenants=tenants,
-                passwords=passwords,
-                clock=clock,
-                entropy=secrets.token_bytes,
-            ),
+            accounts=accounts,
             anchors=anchors,
             batches=BatchRoom(),
+            api_tokens=bearers.api_tokens,
+            callers=Callers(bearers.tokens, bearers.api_tokens),
+            clients=bearers.clients,
             clock=clock,
             eraser=eraser,
             erasures=governing.erasures,
             exporter=Exporter(store.events),
-            exports=Places(MAX_EXPORTS),
+            exports=Places(MAX_EXPORTS, share=1),
+            failed_logins=failed_logins,
             follower=follower,
+            issuer=settings.issuer,
             keyring=keyring,
             holds=governing.holds,
+            limiter=_limiter(settings),
             metrics=metrics,
             prover=prover,
+            self_audit=self_audit,
+            questions=Turns(
+                _QUESTIONS_AT_ONCE, waiting=_QUESTIONS_WAITING, seconds=_QUESTION_PATIENCE
+            ),
+            quotas=Quotas(
+                store.events,
+                store.documents,
+                diary,
+                default=settings.quota_events or None,
+                clock=clock,
+            ),
             signer=signer,
             ping=store.events.ping,
             recorder=recorder,
@@ -263,13 +367,7 @@ async def open_services(
             retention=governing.retention,
             statistics=Statistics(store.events),
             tenants=tenants,
-            tokens=Tokens(
-                store.accounts,
-                key=load_token_key(settings.data_dir),
-                clock=clock,
-                entropy=secrets.token_bytes,
-                lifetime=settings.token_ttl,
-            ),
+            tokens=bearers.tokens,
         )
         # When the recorder has emptied its queue, what it wrote last is signed too.
         stack.push_async_callback(signer.sign_all)
@@ -283,12 +381,60 @@ async def open_services(
         stack.callback(anchorer.close)
         tasks.create_task(follower.run())
         stack.callback(follower.close)
-        for worker in (known.retention, known.redaction, governing.sweeper, governing.undertaker):
+        workers = (known.retention, known.redaction, governing.sweeper, governing.undertaker)
+        for worker in (*workers, announcer):
             tasks.create_task(worker.run())
             stack.callback(worker.close)
+        tasks.create_task(failed_logins.run())
+        stack.push_async_callback(failed_logins.close)  # it has something to record then
         # Streams never end by themselves, and the server waits for them before it stops us.
         with on_stop_signal(follower.close):
             yield services
+
+
+def _hashing_threads() -> int:
+    """One thread for passwords where there are two cores or fewer: the other one records."""
+    return 2 if len(os.sched_getaffinity(0)) > 2 else 1  # noqa: PLR2004 - the cores of the rule
+
+
+def _limiter(settings: Settings) -> Limiter:
+    """Return the limiter with the rates that the settings give."""
+
+    def rates(suffix: str) -> dict[Budget, Rate]:
+        texts = {budget: getattr(settings, f"limit_{budget}{suffix}", "") for budget in Budget}
+        return {budget: Rate.from_text(text) for budget, text in texts.items() if text}
+
+    return Limiter(client=rates(""), tenant=rates("_tenant"), clock=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bearers:
+    """Who may have tokens besides users, and who issues and checks them."""
+
+    api_tokens: ApiTokens
+    clients: Clients
+    tokens: Tokens
+
+
+def _bearers(settings: Settings, store: Store, clock: Clock) -> _Bearers:
+    documents, entropy = store.documents, secrets.token_bytes
+    clients = _clients(store, clock)
+    owners = Owners(store.accounts, documents, clients, clock=clock)
+    own = TokenKeyFile(
+        settings.data_dir, lifetime=timedelta(days=settings.token_key_days), clock=clock
+    )
+    keys = TokenKeys(store.accounts, documents, own, clock=clock)
+    tokens = Tokens(
+        documents,
+        owners,
+        keys,
+        issuer=settings.issuer,
+        clock=clock,
+        entropy=entropy,
+        lifetime=settings.token_ttl,
+    )
+    api_tokens = ApiTokens(documents, owners, issuer=settings.issuer, clock=clock, entropy=entropy)
+    return _Bearers(api_tokens, clients, tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,13 +460,12 @@ class _Governing:
 def _governing(
     store: Store,
     known: _Known,
-    recorder: Recorder,
+    diary: Diary,
     eraser: Eraser,
     clock: Clock,
     metrics: PrometheusMetrics,
 ) -> _Governing:
     documents, entropy = store.documents, secrets.token_bytes
-    diary = Diary(recorder, clock=clock)
     clearing = Clearing(store.events, documents, eraser)
     node = secrets.token_hex(8)  # of this process, for what it claims to be doing
     undertaker = Undertaker(
@@ -369,6 +514,8 @@ def build_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         metrics=metrics,
         log=AccessLines(),
         new_id=lambda: os.urandom(8).hex(),
+        hosts=AllowedHosts.parse(settings.allowed_hosts),
+        proxies=TrustedProxies.parse(settings.trusted_proxies, settings.forwarded_header),
     )
 
 

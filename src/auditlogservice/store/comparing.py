@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from auditlogservice.checkpoints import Checkpoint
 from auditlogservice.errors import InputRefused
 from auditlogservice.notes import Note
+from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,9 +33,11 @@ def flaw_of_erasure(erasure: Erasure, tombstone: Record | None) -> str | None:
     if tombstone is None:
         return f"record {erasure.id} is erased, and has no tombstone"
     match tombstone.fields():
-        case {"actor": {"id": by}, "event_data": {"reason": why}} if (
-            by == erasure.erased_by and why == erasure.reason
-        ):
+        case {"actor": {"id": by}, "event_data": {"reason": why}, "occurred_at": at} if (
+            by,
+            why,
+            at,
+        ) == (erasure.erased_by, erasure.reason, format_utc(erasure.erased_at)):
             return None
         case _:
             return f"record {erasure.id} and its tombstone say different things"

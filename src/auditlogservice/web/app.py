@@ -10,11 +10,16 @@ from fastapi.openapi.utils import get_openapi
 
 from auditlogservice import __version__
 from auditlogservice.web import problems
+from auditlogservice.web.budgets import BUDGETS
 from auditlogservice.web.documents import JSON, SCHEMAS
+from auditlogservice.web.documents import problems as problem_answers
 from auditlogservice.web.edge import Edge
 from auditlogservice.web.routes import (
     anchors,
+    api_tokens,
     batches,
+    clients,
+    discovery,
     erasures,
     events,
     exports,
@@ -25,11 +30,13 @@ from auditlogservice.web.routes import (
     limits,
     lists,
     pages,
+    quotas,
     redaction,
     retention,
     tenants,
     tokens,
     users,
+    verifications,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +44,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from auditlogservice.web.edge import AccessLog
+    from auditlogservice.web.hosts import AllowedHosts
+    from auditlogservice.web.proxies import TrustedProxies
     from auditlogservice.web.services import Metrics, Services
 
 
@@ -46,6 +55,8 @@ def create_app(
     metrics: Metrics,
     log: AccessLog,
     new_id: Callable[[], str],
+    hosts: AllowedHosts,
+    proxies: TrustedProxies,
 ) -> FastAPI:
     """Return the ASGI application. `open_services` is entered at its start, left at its end."""
 
@@ -67,10 +78,11 @@ def create_app(
     problems.install(app)
     for module in (
         tokens, batches, lists, follow, exports, events, erasures, holds, retention, redaction,
-        ledger, anchors, users, tenants, health, limits, pages,
+        ledger, anchors, verifications, users, clients, api_tokens, discovery, tenants, quotas,
+        health, limits, pages,
     ):  # fmt: skip
         app.include_router(module.router)
-    app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id)
+    app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id, hosts=hosts, proxies=proxies)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign] # FastAPI's documented way
     return app
 
@@ -90,6 +102,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
                 # What FastAPI would answer to a bad path; here every text is a good one.
                 if JSON in operation["responses"].get("422", {}).get("content", {}):
                     del operation["responses"]["422"]
+        for method, path in BUDGETS:
+            operation = document["paths"][path][method.lower()]
+            operation["responses"].update({"429": problem_answers(429)[429]})
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas.clear()  # FastAPI's own errors, which this service never answers
         schemas.update(SCHEMAS)

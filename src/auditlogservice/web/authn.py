@@ -12,7 +12,8 @@ from fastapi import Depends, Request, Security
 from fastapi.security import OAuth2PasswordBearer, SecurityScopes
 
 from auditlogservice.access import Principal, Scope
-from auditlogservice.errors import NotAuthenticated
+from auditlogservice.errors import NotAuthenticated, TwoAuthorizations
+from auditlogservice.web import budgets
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _scheme = OAuth2PasswordBearer(
         Scope.EVENTS_EXPORT: "export events",
         Scope.EVENTS_DELETE: "erase events",
         Scope.LEDGER_READ: "read checkpoints, tiles and proofs",
-        Scope.USERS_MANAGE: "manage the users of one's tenant",
+        Scope.USERS_MANAGE: "manage the users and clients of one's tenant",
         Scope.STREAMS_MANAGE: "manage the streams that feed other systems",
         Scope.TENANTS_MANAGE: "manage tenants, and with users:manage the users of any",
         Scope.ADMIN: "place legal holds and set how long events are kept",
@@ -42,14 +43,16 @@ async def _caller(
     _documented: Annotated[str | None, Depends(_scheme)],
 ) -> Principal:
     principal = await caller_of(services(request), bearer(request))
+    request.state.principal = principal  # for the record, if it is refused
     for scope in needed.scopes:
         principal.require(Scope(scope))
+    await budgets.begin(request, principal)
     return principal
 
 
 async def caller_of(here: Services, token: str) -> Principal:
     """Return whom the token speaks for. Raises NotAuthenticated, as for a suspended tenant."""
-    principal = await here.tokens.check(token)
+    principal = await here.callers.check(token)
     if await here.tenants.is_suspended(principal.tenant):
         raise NotAuthenticated(tried=True)
     return principal
@@ -64,13 +67,17 @@ async def require_still(here: Services, token: str, scope: Scope) -> None:
 
 
 def bearer(request: Request) -> str:
-    """Return the token of the request. Raises NotAuthenticated if there is none, or two."""
+    """Return the token of the request, which is in its header and nowhere else.
+
+    Raises NotAuthenticated if there is none: another scheme is no try (RFC 6750 §3.1). Raises
+    TwoAuthorizations if there are two headers, since two readers may each take another one.
+    """
     given = request.headers.getlist("authorization")
-    if len(given) != 1:
-        raise NotAuthenticated(tried=bool(given))
-    scheme, _, token = given[0].partition(" ")
+    if len(given) > 1:
+        raise TwoAuthorizations
+    scheme, _, token = given[0].partition(" ") if given else ("", "", "")
     if scheme.lower() != "bearer":
-        raise NotAuthenticated(tried=True)
+        raise NotAuthenticated(tried=False)
     return token.strip()
 
 

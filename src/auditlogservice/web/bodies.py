@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
+from auditlogservice import canonical
 from auditlogservice.errors import (
     InputTooLarge,
     MalformedInput,
     RequestTimeout,
     UnsupportedMedia,
 )
+from auditlogservice.validation import Model, validate
 from auditlogservice.web.places import Places
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
+    from collections.abc import AsyncIterator, Collection, Hashable
     from contextlib import AbstractContextManager
 
     from starlette.requests import Request
 
 MAX_BATCH_BYTES = 16 * 1024 * 1024
-MAX_BATCHES = 16
+MAX_BATCHES = 24  # of which one client has at most 16
 MAX_PARSED = 2
 MAX_FORM_BYTES = 16 * 1024
 MAX_USER_BYTES = 16 * 1024
@@ -98,12 +100,12 @@ class BatchRoom:
     """
 
     def __init__(self, *, places: int = MAX_BATCHES, turns: int = MAX_PARSED) -> None:
-        self._places = Places(places)
+        self._places = Places(places, share=2)
         self.turn = asyncio.Semaphore(turns)  # waited for: it is work here, not a caller
 
-    def place(self) -> AbstractContextManager[None]:
+    def place(self, source: Hashable) -> AbstractContextManager[None]:
         """Take a place. Raises Overloaded if there is none: a body that waits would need one."""
-        return self._places.take()
+        return self._places.take(source)
 
 
 def require_media(request: Request, accepted: Collection[str]) -> str:
@@ -113,6 +115,12 @@ def require_media(request: Request, accepted: Collection[str]) -> str:
     if media not in accepted:
         raise UnsupportedMedia(f"the content type is {' or '.join(accepted)}")
     return media
+
+
+async def read_small(request: Request, model: type[Model]) -> Model:
+    """Return what a small body of JSON says, as the model has it. Raises InvalidInput."""
+    require_media(request, ("application/json",))
+    return validate(model, canonical.parse(await read_body(request, limit=MAX_USER_BYTES)))
 
 
 def _too_large(limit: int) -> InputTooLarge:

@@ -46,7 +46,7 @@ class NewErasure(Choice):
 
 
 async def read_governing(request: Request, model: type[M]) -> M:
-    """Read a body of JSON that says what is to hold. Raises InvalidInput, with pointers."""
+    """Read a small body. Raises InvalidInput, with a pointer for each flaw."""
     refuse_parameters(request)
     require_media(request, (JSON,))
     raw = await read_body(request, limit=MAX_GOVERNING_BYTES)

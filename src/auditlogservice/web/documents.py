@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from auditlogservice.access import Scope
+from auditlogservice.auditing.findings import State
 from auditlogservice.events import MAX_IDEMPOTENCY_KEY, EventModel
 from auditlogservice.ledger.passwords import MAX_LENGTH, MIN_LENGTH
 from auditlogservice.web.governing_schemas import GOVERNING
 from auditlogservice.web.problems import ALL, MEDIA_TYPE
+from auditlogservice.web.token_schemas import TOKEN_SCHEMAS
 
 JSON = "application/json"
+NDJSON = "application/x-ndjson"
 
 _EVENT: dict[str, Any] = EventModel.model_json_schema(ref_template="#/components/schemas/{model}")
 # Pydantic puts what a schema refers to under `$defs`; OpenAPI wants it among the components.
@@ -230,17 +233,6 @@ _TOKEN = {
         "scope": {"type": "string", "description": "The scopes, with blanks between."},
     },
 }
-_TOKEN_REQUEST = {
-    "type": "object",
-    "title": "TokenRequest",
-    "required": ["username", "password"],
-    "properties": {
-        "grant_type": {"type": "string", "enum": ["password"]},
-        "username": {"type": "string"},
-        "password": {"type": "string", "format": "password"},
-        "scope": {"type": "string", "description": "Fewer scopes than the user has."},
-    },
-}
 _CALLER: dict[str, Any] = {
     "type": "object",
     "title": "Caller",
@@ -311,6 +303,27 @@ _TENANT_CHANGE = {
     "required": ["suspended"],
     "properties": {"suspended": _TENANT["properties"]["suspended"]},
 }
+_HOW_MANY: dict[str, Any] = {"type": "integer", "format": "int64", "minimum": 0}
+_VERIFICATION: dict[str, Any] = {
+    "type": "object",
+    "title": "Verification",
+    "additionalProperties": False,
+    "required": ["size", "root", "found", "states"],
+    "properties": {
+        "size": {**_HOW_MANY, "description": "How many records the checkpoint covers."},
+        "root": {
+            "type": "string", "pattern": "^([0-9a-f]{64})?$",
+            "description": "The root of the tree, in hexadecimal digits.",
+        },
+        "found": {**_HOW_MANY, "description": "How much was not as it must be."},
+        "states": {
+            "type": "object",
+            "description": "How many places have each state.",
+            "properties": {state.value: _HOW_MANY for state in State},
+            "additionalProperties": False,
+        },
+    },
+}  # fmt: skip
 
 _BASE64 = {"type": "string", "contentEncoding": "base64"}
 _OPENINGS: dict[str, Any] = {
@@ -371,6 +384,7 @@ _TIMESTAMP: dict[str, Any] = {
 SCHEMAS: dict[str, dict[str, Any]] = {
     **_REFERRED,
     **GOVERNING,
+    **TOKEN_SCHEMAS,
     "BatchEvent": _BATCH_EVENT,
     "BatchResult": _BATCH_RESULT,
     "Caller": _CALLER,
@@ -389,9 +403,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "TenantChange": _TENANT_CHANGE,
     "Timestamp": _TIMESTAMP,
     "Token": _TOKEN,
-    "TokenRequest": _TOKEN_REQUEST,
     "User": _USER,
     "UserChange": _USER_CHANGE,
+    "Verification": _VERIFICATION,
 }
 
 
@@ -435,7 +449,7 @@ def parameter(
 
 _MEDIA = {
     "json": JSON,
-    "ndjson": "application/x-ndjson",
+    "ndjson": NDJSON,
     "form": "application/x-www-form-urlencoded",
     "multipart": "multipart/form-data",
 }

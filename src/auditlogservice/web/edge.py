@@ -1,7 +1,8 @@
 """The outermost layer: what holds for every request and every answer, errors too.
 
-Plain ASGI, since it stands in front of each request: one spelling of paths (a trailing slash
-means the same, without a redirect), a request id, security headers, one log line, one count.
+Plain ASGI, since it stands in front of each request: who calls, behind trusted proxies; by which
+name; one spelling of paths (a trailing slash means the same, without a redirect), a request id,
+security headers, one log line, one count.
 """
 
 from __future__ import annotations
@@ -13,8 +14,12 @@ from typing import TYPE_CHECKING, Protocol
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 
+from auditlogservice.errors import MalformedInput
+from auditlogservice.web.hosts import AllowedHosts, read_host
 from auditlogservice.web.patience import SlowReader
-from auditlogservice.web.problems import INTERNAL, answer
+from auditlogservice.web.problems import INTERNAL, MISDIRECTED, PROBLEMS, answer
+from auditlogservice.web.proxies import Caller, TrustedProxies, find_caller
+from auditlogservice.web.rate_limits import rate_limit_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,13 +39,27 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+# A browser that has seen it uses https alone, for a year (RFC 6797).
+HSTS = {"Strict-Transport-Security": "max-age=31536000"}
+
+
+def security_headers(scheme: str) -> dict[str, str]:
+    """Return what every answer carries. Over plain http, HSTS must not be sent (RFC 6797 §7.2)."""
+    return SECURITY_HEADERS | HSTS if scheme == "https" else SECURITY_HEADERS
 
 
 class AccessLog(Protocol):
     """Who writes the line about a request."""
 
     def request(
-        self, *, method: str, path: str, status: int, seconds: float, request_id: str
+        self,
+        *,
+        method: str,
+        path: str,
+        status: int,
+        seconds: float,
+        request_id: str,
+        client: str | None,
     ) -> None: ...
 
     def defect(self, error: Exception, *, request_id: str) -> None: ...
@@ -50,9 +69,18 @@ class AccessLog(Protocol):
 
 class Edge:
     def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, log: AccessLog, new_id: Callable[[], str]
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        log: AccessLog,
+        new_id: Callable[[], str],
+        hosts: AllowedHosts,
+        proxies: TrustedProxies,
     ) -> None:
         self._app = app
+        self._hosts = hosts
+        self._proxies = proxies
         self._metrics = metrics
         self._log = log
         self._new_id = new_id
@@ -61,21 +89,29 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        self._name_caller(scope)
         told = scope["path"]
         if len(told) > 1 and told.endswith("/"):
             scope["path"] = told[:-1]
         given = Headers(scope=scope).get("x-request-id", "")
         scope["request_id"] = given if _REQUEST_ID.fullmatch(given) else self._new_id()
-        exchange = _Exchange(send, scope["request_id"])
+        exchange = _Exchange(send, scope)
         start = time.perf_counter()
         try:
             await self._run(scope, receive, exchange)
         finally:
             self._tell(scope, told, exchange.status, time.perf_counter() - start)
 
+    def _name_caller(self, scope: Scope) -> None:
+        """Let everything behind see the caller in the place of the proxies before this service."""
+        peer = Caller(scope.get("client"), scope["scheme"])
+        caller = find_caller(peer, scope["headers"], self._proxies)
+        scope["client"], scope["scheme"] = caller.client, caller.scheme
+
     async def _run(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
         try:
-            await self._app(scope, receive, exchange.send)
+            refusal = self._refusal(scope)
+            await (refusal or self._app)(scope, receive, exchange.send)
         except ClientDisconnect:
             pass  # nobody is left to answer
         except SlowReader:
@@ -86,6 +122,18 @@ class Edge:
             if exchange.status == _HUNG_UP:
                 defect = answer(Request(scope), INTERNAL, detail="this is a defect of the service")
                 await defect(scope, receive, exchange.send)
+
+    def _refusal(self, scope: Scope) -> ASGIApp | None:
+        """Return the answer to who calls this service by a name that is not its own."""
+        told = Headers(scope=scope).getlist("host")
+        host = read_host(told, http_version=scope["http_version"])
+        if host is None:
+            why = "a request has one Host header, with the name or the address of this service"
+            return answer(Request(scope), PROBLEMS[MalformedInput], detail=why)
+        if host not in self._hosts:
+            why = "this service does not answer by the name in the Host header"
+            return answer(Request(scope), MISDIRECTED, detail=why)
+        return None
 
     def _tell(self, scope: Scope, path: str, status: int, seconds: float) -> None:
         # The pattern of the route, not the path: paths without end would fill the memory.
@@ -98,24 +146,28 @@ class Edge:
             status=status,
             seconds=seconds,
             request_id=scope["request_id"],
+            client=scope["client"][0] if scope["client"] else None,
         )
 
 
 class _Exchange:
     """The sending side of one request: marks the answer, and remembers its status."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
-        self._request_id = request_id
+        self._scope = scope
+        self._always = security_headers(scope["scheme"])
         self.status = _HUNG_UP
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self._request_id
-            for name, value in SECURITY_HEADERS.items():
+            headers["X-Request-ID"] = self._scope["request_id"]
+            for name, value in self._always.items():
                 headers.setdefault(name, value)
+            for name, value in rate_limit_fields(self._scope.get("standings", ())).items():
+                headers.setdefault(name, value)  # a refusal says itself what refused it
         await self._send(message)
 
 

@@ -1,10 +1,11 @@
-"""Schemas of holds, retention and redaction rules and erasures, for the OpenAPI document."""
+"""Schemas of holds, rules, erasures and limits, for the OpenAPI document."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from auditlogservice.governance import MAX_REASON, MAX_RULES, RetentionRule
+from auditlogservice.ledger.quotas import MAX_QUOTA
 from auditlogservice.redaction import MAX_REDACTION_RULES, RedactionRule
 
 _WHERE: dict[str, Any] = {"$ref": "#/components/schemas/Filter"}
@@ -12,6 +13,13 @@ _COUNT: dict[str, Any] = {"$ref": "#/components/schemas/Count"}
 _MOMENT = {"type": "string", "format": "date-time"}
 _REASON = {"type": "string", "minLength": 1, "maxLength": MAX_REASON}
 _NUMBER = {"type": "integer", "format": "int64", "minimum": 0}
+_EVENTS_PER_DAY: dict[str, Any] = {
+    "type": ["integer", "null"],
+    "format": "int64",
+    "minimum": 0,
+    "maximum": MAX_QUOTA,
+    "description": "Null is what the settings say.",
+}
 _THING = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
 _CHOICE: dict[str, Any] = {
     "q": {"type": "string", "description": "What, as one would type it into a search box."},
@@ -107,8 +115,21 @@ GOVERNING: dict[str, dict[str, Any]] = {
     "NewHold": _choice("NewHold"),
     "NewRedaction": _new_book("NewRedaction", _REDACTION),
     "NewRetention": _new_book("NewRetention", _RETENTION),
+    "NewTenantLimits": {
+        **_object("NewTenantLimits", ["events_per_day"], {"events_per_day": _EVENTS_PER_DAY}),
+        "additionalProperties": False,
+    },
     "Redaction": _book("Redaction", _REDACTION),
     "RedactionRule": RedactionRule.model_json_schema(),
     "Retention": _book("Retention", _RETENTION),
+    "TenantLimits": _object(
+        "TenantLimits",
+        ["events_per_day", "changed_by", "changed_at"],
+        {
+            "events_per_day": _EVENTS_PER_DAY,
+            "changed_by": {"type": ["string", "null"]},
+            "changed_at": {**_MOMENT, "type": ["string", "null"]},
+        },
+    ),
     "RetentionRule": RetentionRule.model_json_schema(),
 }  # fmt: skip

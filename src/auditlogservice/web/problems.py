@@ -20,6 +20,9 @@ from auditlogservice.canonical import pointer_to
 from auditlogservice.errors import AuditLogError, Flaw, InvalidInput
 from auditlogservice.events import MAX_IDEMPOTENCY_KEY
 from auditlogservice.times import format_utc
+from auditlogservice.web.callers import record_denial
+from auditlogservice.web.rate_limits import rate_limit_fields
+from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -55,6 +58,10 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
         400, "bad-idempotency-key", "The idempotency key cannot be used",
         f"Use 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters, for example a UUID.",
     ),
+    errors.TwoAuthorizations: _P(
+        400, "two-authorizations", "There is more than one Authorization header",
+        "Send one, as `Authorization: Bearer …`.",
+    ),
     errors.InvalidInput: _P(
         422, "invalid", "The input was understood and refused",
         "`errors` says where and why. Nothing of this request was kept.",
@@ -89,17 +96,22 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
         400, "invalid_grant", "The username or the password is not right",
         "The answer is the same for a user who does not exist, or who is disabled.",
     ),
+    errors.InvalidClient: _P(
+        401, "invalid_client", "The client or its secret is not right",
+        "The answer is the same for a client that does not exist, or that is disabled.",
+    ),
     errors.InvalidTokenRequest: _P(
         400, "invalid_request", "The form is not a token request",
-        "Send `username` and `password`, each once.",
+        "Send what the grant type needs, each field once: `username` and `password`, or a "
+        "client's id and secret in the header or in the form, not in both.",
     ),
     errors.InvalidScope: _P(
-        400, "invalid_scope", "There is no such scope",
+        400, "invalid_scope", "There is no such scope, or none that may be had",
         "`scope` is a list of scopes with blanks between; leave it out to get all you have.",
     ),
     errors.UnsupportedGrantType: _P(
         400, "unsupported_grant_type", "This grant type is not offered",
-        "Use `password`, or leave `grant_type` out.",
+        "Use `password`, or leave `grant_type` out; clients use `client_credentials`.",
     ),
     errors.NotFound: _P(404, "not-found", "There is no such thing", "Check the address."),
     errors.EventNotFound: _P(
@@ -109,6 +121,10 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
     errors.UserNotFound: _P(
         404, "user-not-found", "No user has this name",
         "Users of other tenants look as if they did not exist.",
+    ),
+    errors.ClientNotFound: _P(
+        404, "client-not-found", "No client has this id",
+        "Clients of other tenants look as if they did not exist.",
     ),
     errors.EventErased: _P(
         410, "event-erased", "The event was erased",
@@ -121,6 +137,9 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
     errors.UserExists: _P(
         409, "user-exists", "The name is taken", "Names are unique in the whole service."
     ),
+    errors.ClientExists: _P(
+        409, "client-exists", "The name is taken", "Names of clients are unique in their tenant."
+    ),
     errors.EventHeld: _P(
         409, "event-held", "A legal hold covers the event",
         "`holds` names them. An event can be erased once no hold covers it any more.",
@@ -132,6 +151,26 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
     errors.Outdated: _P(
         412, "outdated", "This was changed meanwhile",
         "Read it again, look at the change, and send yours with the new `ETag` in `If-Match`.",
+    ),
+    errors.Limited: _P(
+        429, "limited", "Not so much at once", "Try again after `Retry-After` seconds."
+    ),
+    errors.TooManyAttempts: _P(
+        429, "too-many-attempts", "Too many logins failed",
+        "The password was not looked at. Try again after `Retry-After` seconds; a login that "
+        "succeeds ends the waits. Whoever has signed in from an address before does not wait for "
+        "what strangers do elsewhere.",
+    ),
+    errors.RateLimited: _P(
+        429, "rate-limited", "The operator allows fewer of these",
+        "`RateLimit-Policy` says how many (`q`) in how many seconds (`w`), `RateLimit` how many "
+        "are left (`r`) and after how many seconds all are there again (`t`). Nothing of this "
+        "request was done. Try again after `Retry-After` seconds.",
+    ),
+    errors.QuotaExceeded: _P(
+        429, "quota-exceeded", "The tenant may record no more today",
+        "Nothing of this request was kept. The day ends at midnight UTC. An operator can allow "
+        "more.",
     ),
     errors.Unavailable: _P(
         503, "unavailable", "Not now", "Nothing was kept. Try again after `Retry-After` seconds."
@@ -146,7 +185,8 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
     ),
     errors.StorageFull: _P(
         503, "storage-full", "The disk is full",
-        "Reading goes on. Writing is possible again once there is room.",
+        "Writing, and all that must be on record, is possible again once there is room. What the "
+        "service needs to sign in and to erase goes on, in the room that is kept for it.",
     ),
     errors.StoreBroken: _P(
         503, "store-broken", "The database reported damage",
@@ -200,11 +240,16 @@ HEADERS_TOO_LARGE = _P(
     431, "headers-too-large", "The headers are larger than the limit",
     "Send fewer and shorter headers.",
 )  # fmt: skip
+MISDIRECTED = _P(
+    421, "misdirected", "This service has another name",
+    "Use the address that its operator gave out. The setting is AUDITLOG_ALLOWED_HOSTS.",
+)  # fmt: skip
 INTERNAL = _P(
     500, "internal", "A defect in the service", "Please report it, with the `request_id`."
 )
 ALL = {each.code: each for each in (
-    *PROBLEMS.values(), *_ROUTING.values(), TARGET_TOO_LONG, HEADERS_TOO_LARGE, INTERNAL,
+    *PROBLEMS.values(), *_ROUTING.values(), TARGET_TOO_LONG, HEADERS_TOO_LARGE, MISDIRECTED,
+    INTERNAL,
 )}  # fmt: skip
 
 
@@ -286,19 +331,40 @@ def _members(error: AuditLogError) -> dict[str, Any]:
 
 
 def _headers(error: AuditLogError) -> dict[str, str]:
+    if challenge := _challenge(error):
+        return {"WWW-Authenticate": challenge}
     match error:
-        case errors.NotAuthenticated():
-            said = f', error="invalid_token", error_description="{error}"' if error.tried else ""
-            return {"WWW-Authenticate": REALM + said}
-        case errors.InsufficientScope():
-            needed = f'{REALM}, error="insufficient_scope", scope="{error.scope}"'
-            return {"WWW-Authenticate": needed}
         case errors.RequestTimeout():
             return {"Connection": "close"}  # the rest of the body is not waited for
+        case errors.Limited():
+            return {
+                "Retry-After": str(error.retry_after),
+                **rate_limit_fields([error.standing]),
+            }
         case errors.Unavailable():
             return {"Retry-After": str(error.retry_after)}
         case _:
             return {}
+
+
+def _challenge(error: AuditLogError) -> str | None:
+    """Return how to prove who one is (RFC 6750 §3; RFC 6749 §5.2 for clients), if that is missing.
+
+    Who has shown no token yet is told of no error.
+    """
+    match error:
+        case errors.NotAuthenticated(tried=True):
+            return f'{REALM}, error="invalid_token", error_description="{error}"'
+        case errors.NotAuthenticated():
+            return REALM
+        case errors.TwoAuthorizations():
+            return f'{REALM}, error="invalid_request"'
+        case errors.InsufficientScope():
+            return f'{REALM}, error="insufficient_scope", scope="{error.scope}"'
+        case errors.InvalidClient():
+            return 'Basic realm="auditlogservice", charset="UTF-8"'
+        case _:
+            return None
 
 
 def _methods(app: FastAPI, path: str) -> list[str]:
@@ -316,6 +382,13 @@ def install(app: FastAPI) -> None:
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, AuditLogError)  # noqa: S101 - how it is registered
+        if isinstance(error, errors.InsufficientScope | errors.NotAuthenticated):
+            try:
+                await record_denial(request, error)
+            except errors.Unavailable as unrecorded:
+                error = unrecorded
+        if isinstance(error, errors.Limited):
+            services(request).metrics.limited(error.standing.policy)
         return answer_error(request, error)
 
     async def routing(request: Request, error: Exception) -> Response:

@@ -1,16 +1,18 @@
-"""Whose users a caller means: those of its own tenant, or for an operator, of another one."""
+"""How far those reach who manage others: into which tenants, and no further than their scopes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from auditlogservice.access import Scope
+from auditlogservice.access import Scope, parse_scopes
 from auditlogservice.errors import NotFound
 from auditlogservice.web.documents import parameter
 from auditlogservice.web.questions import Parameters
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from starlette.requests import Request
 
     from auditlogservice.access import Principal
@@ -41,3 +43,20 @@ async def tenant_of(request: Request, caller: Principal) -> str:
 def with_tenant(path: str, tenant: str, caller: Principal) -> str:
     """Return the address under which the caller finds what is at this path of the tenant."""
     return path if tenant == caller.tenant else f"{path}?tenant={tenant}"
+
+
+def grantable(caller: Principal, words: Iterable[str]) -> frozenset[Scope]:
+    """Return the scopes with these names. Raises InsufficientScope if the caller lacks one."""
+    scopes = parse_scopes(words, pointer="/scopes")
+    require_all(caller, scopes)
+    return scopes
+
+
+def require_all(caller: Principal, scopes: frozenset[Scope]) -> None:
+    """Raise InsufficientScope if the caller lacks one of these.
+
+    Whoever sets a user's password can sign in as that user, so a manager reaches only as far as
+    their own scopes do.
+    """
+    for scope in sorted(scopes):
+        caller.require(scope)

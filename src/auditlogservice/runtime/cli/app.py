@@ -27,6 +27,7 @@ from auditlogservice.runtime.cli import (
     send,
     session,
     tailing,
+    tokens,
     verifying,
 )
 from auditlogservice.runtime.cli.terminal import complain
@@ -51,6 +52,11 @@ def _users(group: typer.Typer) -> None:
     group.add_typer(module.users_app, name="users")
 
 
+def _clients(group: typer.Typer) -> None:
+    module = importlib.import_module("auditlogservice.runtime.cli.clients")
+    group.add_typer(module.clients_app, name="clients")
+
+
 def _tenants(group: typer.Typer) -> None:
     module = importlib.import_module("auditlogservice.runtime.cli.tenants")
     group.add_typer(module.tenants_app, name="tenants")
@@ -66,12 +72,19 @@ def _fsck(group: typer.Typer) -> None:
     group.command("fsck")(module.fsck)
 
 
+def _doctor(group: typer.Typer) -> None:
+    module = importlib.import_module("auditlogservice.runtime.cli.doctor")
+    group.command("doctor")(module.doctor)
+
+
 _SERVER_COMMANDS = {
     "serve": _serve,
     "users": _users,
+    "clients": _clients,
     "tenants": _tenants,
     "ledger": _ledger,
     "fsck": _fsck,
+    "doctor": _doctor,
 }
 
 
@@ -154,7 +167,7 @@ def _options(
 
 
 app.command("login")(session.login)
-app.command("token")(session.token)
+app.add_typer(tokens.token_app, name="token")
 app.command("send")(send.send)
 app.command("list")(listing.list_events)
 app.command("search")(listing.search)

@@ -16,7 +16,8 @@ from rich.cells import cell_len
 from auditlogservice.client.failures import Refused
 from auditlogservice.client.retries import Patience
 from auditlogservice.runtime.cli.connection import HASTY, connect
-from auditlogservice.runtime.cli.terminal import complain, note, visible
+from auditlogservice.runtime.cli.terminal import complain, note
+from auditlogservice.runtime.invisible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

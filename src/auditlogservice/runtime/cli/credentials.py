@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ class Signed:
     """Where someone signed in last, and the tokens of all servers by address."""
 
     url: str
-    tokens: dict[str, str]
+    tokens: dict[str, str] = field(repr=False)
 
 
 def path() -> Path:

@@ -30,14 +30,9 @@ from rich.progress import (
 from auditlogservice.client.failures import BrokenOff, ClientError, UnexpectedAnswer
 from auditlogservice.runtime.cli.asking import Since, Until, Words, answering, read_words
 from auditlogservice.runtime.cli.connection import Token, Url
-from auditlogservice.runtime.cli.terminal import (
-    note,
-    progress_console,
-    visible,
-    visible_json,
-    writing,
-)
+from auditlogservice.runtime.cli.terminal import note, progress_console, writing
 from auditlogservice.runtime.cli.verifying import make_bundle
+from auditlogservice.runtime.invisible import visible, visible_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from auditlogservice.runtime.cli.asking import Since, Until, Words, answering, read_words
 from auditlogservice.runtime.cli.connection import AsJson, Token, Url
-from auditlogservice.runtime.cli.terminal import note, print_json_lines, table_console, visible
+from auditlogservice.runtime.cli.terminal import note, print_json_lines, table_console
+from auditlogservice.runtime.invisible import visible
 from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from auditlogservice.runtime.cli.terminal import (
     print_json_lines,
     progress_console,
     table_console,
-    visible,
 )
+from auditlogservice.runtime.invisible import visible
 from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:

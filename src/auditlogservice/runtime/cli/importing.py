@@ -40,13 +40,8 @@ from auditlogservice.client.sources import Source, open_source
 from auditlogservice.errors import InputRefused
 from auditlogservice.events import read_event
 from auditlogservice.runtime.cli.connection import PATIENT, AsJson, Token, Url, connect
-from auditlogservice.runtime.cli.terminal import (
-    complain,
-    note,
-    print_json_lines,
-    progress_console,
-    visible,
-)
+from auditlogservice.runtime.cli.terminal import complain, note, print_json_lines, progress_console
+from auditlogservice.runtime.invisible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

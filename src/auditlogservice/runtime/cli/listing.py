@@ -10,12 +10,8 @@ from rich.text import Text
 
 from auditlogservice.runtime.cli.asking import Since, Until, answering, ask
 from auditlogservice.runtime.cli.connection import AsJson, Token, Url
-from auditlogservice.runtime.cli.terminal import (
-    note,
-    print_json_lines,
-    table_console,
-    visible,
-)
+from auditlogservice.runtime.cli.terminal import note, print_json_lines, table_console
+from auditlogservice.runtime.invisible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -18,8 +18,8 @@ from auditlogservice.runtime.cli.terminal import (
     note,
     print_json_lines,
     table_console,
-    visible,
 )
+from auditlogservice.runtime.invisible import visible
 
 redaction_app = typer.Typer(
     help="What is taken out of events before they are kept.", no_args_is_help=True

@@ -8,6 +8,7 @@ import socket
 import sys
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,14 +17,20 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from auditlogservice.access import DEFAULT_TENANT, Scope
 from auditlogservice.errors import UnsafeSetup
+from auditlogservice.ledger import acts
+from auditlogservice.ledger.accounts import FIRST_ADMIN
+from auditlogservice.ledger.telling import user_added
+from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.http import BoundedHttp
 from auditlogservice.runtime.keys import load_token_key
 from auditlogservice.runtime.lifespan import KeptStart
 from auditlogservice.runtime.metrics_folder import metrics_folder
-from auditlogservice.runtime.observability import configure_logs, forget_worker
+from auditlogservice.runtime.observability import configure_logs, forget_worker, logger
 from auditlogservice.runtime.settings import Settings, load_settings
-from auditlogservice.runtime.wiring import build_app, open_accounts, settle_ledger_keys
+from auditlogservice.runtime.tls import check_tls, server_context
+from auditlogservice.runtime.wiring import build_app, open_administration, settle_ledger_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,9 +60,11 @@ def serve(
         raise UnsafeSetup("SQLite is written by one process; use --workers 1, or a MongoDB store")
     os.umask(0o077)
     configure_logs(settings)
+    _warn_of_root()
+    check_tls(settings)  # now, since a mistake is told best before the start
     listener = _listen(settings)
-    asyncio.run(_greet_first_admin(settings, _address(listener)))
-    load_token_key(settings.data_dir)  # now, since a mistake is told best before the start
+    asyncio.run(_greet_first_admin(settings, _address(listener, settings)))
+    load_token_key(settings.data_dir)  # now, for the same reason
     if settings.workers == 1:
         _serve_one(settings, listener)
     else:
@@ -63,10 +72,21 @@ def serve(
         _serve_many(settings, listener)
 
 
+def _warn_of_root() -> None:
+    """Say that root serves: whoever breaks into the server has the machine."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        logger("serve").warning("runs as root, and needs no right of root's; give it a user")
+
+
 async def _greet_first_admin(settings: Settings, url: str) -> None:
     """Make the first user of an empty store, and show its password this once."""
-    async with open_accounts(settings) as accounts:
-        made = await accounts.add_first_admin()
+    async with open_administration(settings) as here:
+        if await here.accounts.users(None):
+            return
+        # Before it is done, as always; once, since several nodes may start over an empty store.
+        entry, who = user_added(FIRST_ADMIN, Scope), operator(DEFAULT_TENANT)
+        await here.self_audit.once(acts.USER_ADDED, who, entry, what="the first user")
+        made = await here.accounts.add_first_admin()
     if made is None:
         return
     name, password = made
@@ -96,10 +116,11 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def _address(listener: socket.socket) -> str:
+def _address(listener: socket.socket, settings: Settings) -> str:
+    scheme = "https" if settings.tls_cert else "http"
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - to call, not bind
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _config(app: ASGIApp | str, settings: Settings) -> uvicorn.Config:
@@ -115,6 +136,7 @@ def _config(app: ASGIApp | str, settings: Settings) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         backlog=2048,
+        ssl_context_factory=partial(server_context, settings) if settings.tls_cert else None,
         # The last second is for what was accepted: it is written when all requests have ended.
         timeout_graceful_shutdown=max(int(settings.shutdown_grace.total_seconds()) - 1, 0),
     )
@@ -123,9 +145,9 @@ def _config(app: ASGIApp | str, settings: Settings) -> uvicorn.Config:
 class _Server(uvicorn.Server):
     """One process, which says when it is ready and ends with 0 when it was asked to stop."""
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+    def __init__(self, config: uvicorn.Config, address: str) -> None:
         super().__init__(config)
-        self._address = _address(listener)
+        self._address = address
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -142,7 +164,7 @@ class _Server(uvicorn.Server):
 def _serve_one(settings: Settings, listener: socket.socket) -> None:
     app = KeptStart(build_app(settings))
     try:
-        _Server(_config(app, settings), listener).run([listener])
+        _Server(_config(app, settings), _address(listener, settings)).run([listener])
     except SystemExit:
         if app.error:
             raise app.error from None
@@ -154,7 +176,7 @@ def _serve_many(settings: Settings, listener: socket.socket) -> None:
     with metrics_folder() as folder:
         os.environ |= {"PROMETHEUS_MULTIPROC_DIR": str(folder), **_environment(settings)}
         app = "auditlogservice.runtime.wiring:app_from_environment"
-        supervisor = _Supervisor(_config(app, settings), [listener])
+        supervisor = _Supervisor(_config(app, settings), [listener], _address(listener, settings))
         supervisor.run()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
         raise UnsafeSetup("a worker could not start; it has said why")
@@ -176,10 +198,14 @@ def _spell(value: object) -> str:
 class _Supervisor(Multiprocess):
     """The parent of the workers, which says when all of them are ready."""
 
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], address: str) -> None:
+        self._address = address  # first: the processes may be made before this returns
+        super().__init__(config, sockets)
+
     def init_processes(self) -> None:
         super().init_processes()
         if all(process.wait_until_ready(_START_SECONDS) for process in self.processes):
-            _say_ready(_address(self.sockets[0]))
+            _say_ready(self._address)
 
     def keep_subprocess_alive(self) -> None:
         before = {process.pid for process in self.processes}

@@ -1,4 +1,4 @@
-"""`login` and `token`: a password becomes a token. The password is never shown nor kept."""
+"""`login`: a password becomes a token. The password is never shown nor kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from auditlogservice.runtime.cli import credentials
 from auditlogservice.runtime.cli.connection import Url, address, connect
-from auditlogservice.runtime.cli.terminal import visible
+from auditlogservice.runtime.invisible import visible
 
 PasswordStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")
@@ -25,24 +25,14 @@ def login(
     name = username or typer.prompt("Username", err=True)
     where = address(url)
     with connect(where, None) as client:
-        token = client.login(name, _password(from_stdin=password_stdin))
+        token = client.login(name, read_password(from_stdin=password_stdin))
     file = credentials.keep(where, token.access_token)
     hours = token.expires_in / 3600
     typer.echo(f"Signed in to {visible(where)} as {visible(name)} for {hours:g} h; kept in {file}")
 
 
-def token(
-    username: Annotated[str, typer.Argument()],
-    *,
-    password_stdin: PasswordStdin = False,
-    url: Url = None,
-) -> None:
-    """Print a token, for scripts. Nothing is kept."""
-    with connect(url, None) as client:
-        typer.echo(client.login(username, _password(from_stdin=password_stdin)).access_token)
-
-
-def _password(*, from_stdin: bool) -> str:
+def read_password(*, from_stdin: bool) -> str:
+    """Return what is typed unseen, or the first line of standard input."""
     if not from_stdin:
         return str(typer.prompt("Password", hide_input=True, err=True))
     password = typer.get_text_stream("stdin").readline().rstrip("\r\n")

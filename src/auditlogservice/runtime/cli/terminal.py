@@ -1,39 +1,23 @@
 """Text for people: what a server or a file says never moves a cursor or hides a word.
 
-Control characters (C0, C1, escape), bidirectional marks and other invisible characters are
-written out wherever a text reaches a terminal.
+What is invisible is written out (`runtime/invisible.py`) wherever a text reaches a terminal.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 
+from auditlogservice.runtime.invisible import visible, visible_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-# Control, format (bidirectional and zero-width marks), surrogates, line and paragraph ends.
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _PIPE_WIDTH = 200  # columns of a table that goes to a file or to another program
-
-
-def visible(text: str) -> str:
-    r"""Return the text with everything invisible written out, as \x1b or \u202e."""
-    if text.isprintable():
-        return text
-    return "".join(_escape(sign) if _is_invisible(sign) else sign for sign in text)
-
-
-def visible_json(text: str) -> str:
-    """Return JSON text with everything invisible as JSON escapes: the value stays the same."""
-    if text.isprintable():
-        return text
-    return "".join(_json_escape(sign) if _is_invisible(sign) else sign for sign in text)
 
 
 def complain(message: str) -> None:
@@ -75,17 +59,3 @@ def print_json_lines(lines: Iterable[bytes]) -> None:
 def progress_console() -> Console:
     """Standard error, where progress is shown: never mixed with what is asked for."""
     return Console(stderr=True)
-
-
-def _is_invisible(sign: str) -> bool:
-    return unicodedata.category(sign) in _INVISIBLE
-
-
-def _escape(sign: str) -> str:
-    code = ord(sign)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004 - Latin-1
-
-
-def _json_escape(sign: str) -> str:
-    units = sign.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

@@ -20,15 +20,19 @@ from auditlogservice.access import (
     format_scopes,
     parse_scopes,
 )
+from auditlogservice.ledger import acts
+from auditlogservice.ledger.passwords import check_password
+from auditlogservice.ledger.telling import user_added, user_changed, user_removed
+from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.settings import load_settings
-from auditlogservice.runtime.wiring import open_accounts, require_store
+from auditlogservice.runtime.wiring import open_administration, require_store
 from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from auditlogservice.access import Scope, User
-    from auditlogservice.ledger.accounts import Accounts
+    from auditlogservice.runtime.wiring import Administration
 
 users_app = typer.Typer(
     help="Users of the store that the settings name, server running or not.", no_args_is_help=True
@@ -64,8 +68,12 @@ def add(
 
     async def work() -> User:
         settings = load_settings(store=store, data_dir=data_dir)
-        async with open_accounts(settings) as accounts:
-            return await accounts.add(name, password, scopes=scopes, tenant=tenant)
+        async with open_administration(settings) as here:
+            await here.accounts.check_new(name, password, tenant=tenant)
+            async with here.self_audit.doing(
+                acts.USER_ADDED, operator(tenant), user_added(name, scopes)
+            ):
+                return await here.accounts.add(name, password, scopes=scopes, tenant=tenant)
 
     user = asyncio.run(work())
     typer.echo(f"added {user.name} to tenant {user.tenant}: {format_scopes(user.scopes)}")
@@ -82,8 +90,8 @@ def list_users(
     """List the users."""
 
     async def work() -> list[User]:
-        async with _accounts(store, data_dir) as accounts:
-            return await accounts.users(tenant)
+        async with _opened(store, data_dir) as here:
+            return await here.accounts.users(tenant)
 
     users = asyncio.run(work())
     if as_json:
@@ -143,8 +151,12 @@ def remove(name: str, *, store: StoreOption = None, data_dir: DataDirOption = No
     """Remove a user; its events stay, its tokens stop working within a second."""
 
     async def work() -> None:
-        async with _accounts(store, data_dir) as accounts:
-            await accounts.remove(await accounts.user(name))
+        async with _opened(store, data_dir) as here:
+            user = await here.accounts.user(name)
+            async with here.self_audit.doing(
+                acts.USER_REMOVED, operator(user.tenant), user_removed(user)
+            ):
+                await here.accounts.remove(user)
 
     asyncio.run(work())
     typer.echo(f"removed {name}")
@@ -160,20 +172,26 @@ def _change(
     disabled: bool | None = None,
 ) -> None:
     async def work() -> None:
-        async with _accounts(store, data_dir) as accounts:
-            user = await accounts.user(name)
-            await accounts.change(user, password=password, scopes=scopes, disabled=disabled)
+        if password is not None:
+            check_password(password)
+        async with _opened(store, data_dir) as here:
+            user = await here.accounts.user(name)
+            entry = user_changed(user, password=password, scopes=scopes, disabled=disabled)
+            async with here.self_audit.doing(acts.USER_CHANGED, operator(user.tenant), entry):
+                await here.accounts.change(
+                    user, password=password, scopes=scopes, disabled=disabled
+                )
 
     asyncio.run(work())
 
 
 @asynccontextmanager
-async def _accounts(store: str | None, data_dir: Path | None) -> AsyncIterator[Accounts]:
+async def _opened(store: str | None, data_dir: Path | None) -> AsyncIterator[Administration]:
     """The users of a store that is there already."""
     settings = load_settings(store=store, data_dir=data_dir)
     require_store(settings)
-    async with open_accounts(settings) as accounts:
-        yield accounts
+    async with open_administration(settings) as here:
+        yield here
 
 
 def _password(*, from_stdin: bool) -> str:

@@ -6,6 +6,7 @@ Exit codes: 0 if all is right or lawfully erased, 1 if anything is wrong, 2 for 
 from __future__ import annotations
 
 import json
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,6 +27,7 @@ from auditlogservice.auditing.proceeding import audit, read_checkpoint
 from auditlogservice.auditing.served import Served
 from auditlogservice.checkpoints import EntryProof
 from auditlogservice.client.bundles import Bundle, BundleWriter
+from auditlogservice.client.failures import ClientError
 from auditlogservice.errors import MalformedInput, ProofInvalid
 from auditlogservice.merkle import leaf_hash
 from auditlogservice.notes import VerifierKey
@@ -35,17 +37,18 @@ from auditlogservice.runtime.cli.terminal import (
     note,
     progress_console,
     table_console,
-    visible,
     writing,
 )
+from auditlogservice.runtime.invisible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from auditlogservice.auditing.findings import Report
     from auditlogservice.auditing.proceeding import Progress as Say
     from auditlogservice.checkpoints import Checkpoint
 
+SIGNING_LOOKS = 10  # once a second, at the end, if the checkpoint does not cover what is there
 SHOWN = 100  # findings, for people; --json has more
 
 VkeyFile = Annotated[
@@ -106,6 +109,10 @@ def verify(  # noqa: PLR0913 - an option each
         Path | None,
         typer.Option("--entry", metavar="FILE", exists=True, dir_okay=False, help="See --proof."),
     ] = None,
+    tell: Annotated[
+        bool,
+        typer.Option("--report", help="Have the result put on record in the log itself."),
+    ] = False,
     as_json: AsJson = False,
     tenant: Tenant = None,
     url: Url = None,
@@ -114,22 +121,37 @@ def verify(  # noqa: PLR0913 - an option each
     """Verify a whole log: each record, the tree, the signature, and that nothing was rewritten."""
     keys = read_keys(vkey)
     if proof or entry:
-        if not (proof and entry) or bundle or since or save:
+        if not (proof and entry) or bundle or since or save or tell:
             raise typer.BadParameter("--proof and --entry go together, and with --vkey alone")
         _verify_proof(proof, entry, keys)
         return
     before = _read_since(since, keys) if since else None
+    tenant = tenant or tenant_of(keys)
     with progress() as say:
         if bundle:
             with Bundle(bundle) as files:
                 report, seen = audit(Served(files), keys=keys, since=before, progress=say)
         else:
             with connect(url, token) as client, client.log(tenant or tenant_of(keys)) as log:
-                report, seen = audit(Served(log), keys=keys, since=before, progress=say)
+                report, seen = audit(
+                    Served(log), keys=keys, since=before, progress=say, wait=_patience()
+                )
+    if tell:
+        _tell(tenant, report, url, token)
     finish(report, as_json=as_json)
     if save:
         with writing(save):
             save.write_bytes(seen)
+
+
+def _tell(tenant: str, report: Report, url: str | None, token: str | None) -> None:
+    """Report to the server, and if that fails, show the report all the same."""
+    try:
+        with connect(url, token) as client:
+            client.tell_verification(tenant, report)
+    except ClientError:
+        print_report(report)
+        raise
 
 
 def make_bundle(target: Path, *, vkey: Path, url: str | None, token: str | None) -> None:
@@ -214,6 +236,25 @@ def _read_since(file: Path, keys: list[VerifierKey]) -> Checkpoint:
         return read_checkpoint(file.read_bytes(), keys)
     except (MalformedInput, ProofInvalid) as error:
         raise typer.BadParameter(f"{file} is no checkpoint of this log: {error}") from None
+
+
+# ---- a checkpoint that is late --------------------------------------------------------
+
+
+def _patience() -> Callable[[], bool]:
+    """Return what waits for a moment, and says whether it did: so often, and then no more.
+
+    A node signs a few times a second, so this is longer than any that signs would need.
+    """
+    left = iter(range(SIGNING_LOOKS))
+
+    def wait() -> bool:
+        if next(left, None) is None:
+            return False
+        time.sleep(1.0)
+        return True
+
+    return wait
 
 
 # ---- what is told ---------------------------------------------------------------------

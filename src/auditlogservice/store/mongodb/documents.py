@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from bson import Binary, Int64, ObjectId
 
 from auditlogservice.access import Scope, User
-from auditlogservice.entries import LogEntry
+from auditlogservice.entries import LogEntry, spell_entry
 from auditlogservice.events import Erasure, EventId, Fingerprint, Record, Sequence
 from auditlogservice.merkle import HASH_BYTES
 from auditlogservice.store.admission import Head, Known
 from auditlogservice.store.port import Opening, VerificationKey
 from auditlogservice.tiles import WIDTH, growing_tiles
-from auditlogservice.times import from_micros, to_micros
+from auditlogservice.times import format_micros, from_micros, to_micros
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,13 +56,28 @@ def opening_of(document: Document) -> Opening:
         commitment=bytes(document["c"]),
         expires_at=None if expires is None else from_micros(expires),
     )
-    salt, payload = document.get("salt"), document.get("p")
+    payload = document.get("p")
     return Opening(
         sequence=Sequence(int(document["s"])),
         entry=entry,
-        salt=None if salt is None else bytes(salt),
+        salt=salt_of(document),
         payload=None if payload is None else bytes(payload),
     )
+
+
+def entry_of(document: Document) -> bytes:
+    expires = document["exp"]
+    return spell_entry(
+        str(document["_id"]),
+        document["c"],
+        timestamp=format_micros(document["at"]),
+        expires_at=None if expires is None else format_micros(expires),
+    )
+
+
+def salt_of(document: Document) -> bytes | None:
+    salt = document.get("salt")
+    return None if salt is None else bytes(salt)
 
 
 def record_of(document: Document) -> Record:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bson import ObjectId
 
 from auditlogservice.errors import Unavailable
-from auditlogservice.events import Sequence
+from auditlogservice.events import Record, Sequence
 from auditlogservice.store.mongodb.appending import Appender, TenantLog
 from auditlogservice.store.mongodb.connection import application
 from auditlogservice.store.mongodb.deadline import Deadline
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pymongo.asynchronous.database import AsyncDatabase
 
-    from auditlogservice.events import Erasure, EventId, Kept, Record
+    from auditlogservice.events import Erasure, EventId, Kept
     from auditlogservice.store.mongodb.schema import Document
     from auditlogservice.store.port import Answer, Burial, Held, PageQuery, Submission
 
@@ -84,7 +84,10 @@ class MongoEventStore:
             document = await self._events.find_one(
                 {"_id": ObjectId(event_id), "t": tenant}, WITHOUT_TERMS, hint=BY_ID
             )
-            return kept_of(document) if document else None
+            kept = kept_of(document) if document else None
+            if isinstance(kept, Record):
+                kept.checked_fields()
+            return kept
 
     async def page(self, query: PageQuery) -> list[Record]:
         seconds = min(query.seconds, self._timeout)

@@ -9,7 +9,13 @@ from pymongo import ASCENDING
 from pymongo.errors import DuplicateKeyError
 
 from auditlogservice.store.mongodb.deadline import Deadline
-from auditlogservice.store.mongodb.documents import growing_of, name_of_tile, opening_of
+from auditlogservice.store.mongodb.documents import (
+    entry_of,
+    growing_of,
+    name_of_tile,
+    opening_of,
+    salt_of,
+)
 from auditlogservice.store.mongodb.examining import contradictions
 from auditlogservice.store.mongodb.failures import reading, writing
 from auditlogservice.store.mongodb.schema import BY_SEQUENCE, CHECKPOINTS, EVENTS, LOGS, TILES
@@ -18,6 +24,7 @@ from auditlogservice.store.port import Published
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pymongo.asynchronous.cursor import AsyncCursor
     from pymongo.asynchronous.database import AsyncDatabase
 
     from auditlogservice.store.mongodb.schema import Document
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
     from auditlogservice.tiles import Tile
 
 _ENTRY = {"s": True, "at": True, "c": True, "exp": True}
+_SALT = {"s": True, "salt": True}
 _OPENING = {**_ENTRY, "salt": True, "p": True}
 
 
@@ -59,13 +67,28 @@ class MongoLedgerStore:
 
     async def openings(self, tenant: str, first: int, end: int, *, content: bool) -> list[Opening]:
         with reading(), Deadline(self._timeout).limit():
-            found = self._events.find(
-                {"t": tenant, "s": {"$gte": Int64(first), "$lt": Int64(end)}},
-                _OPENING if content else _ENTRY,
-                sort=[("s", ASCENDING)],
-                hint=BY_SEQUENCE,
-            )
+            found = self._between(tenant, first, end, _OPENING if content else _ENTRY)
             return [opening_of(document) async for document in found]
+
+    async def entries(self, tenant: str, first: int, end: int) -> dict[int, bytes]:
+        with reading(), Deadline(self._timeout).limit():
+            found = self._between(tenant, first, end, _ENTRY)
+            return {int(document["s"]): entry_of(document) async for document in found}
+
+    async def salts(self, tenant: str, first: int, end: int) -> dict[int, bytes | None]:
+        with reading(), Deadline(self._timeout).limit():
+            found = self._between(tenant, first, end, _SALT)
+            return {int(document["s"]): salt_of(document) async for document in found}
+
+    def _between(
+        self, tenant: str, first: int, end: int, fields: Document
+    ) -> AsyncCursor[Document]:
+        return self._events.find(
+            {"t": tenant, "s": {"$gte": Int64(first), "$lt": Int64(end)}},
+            fields,
+            sort=[("s", ASCENDING)],
+            hint=BY_SEQUENCE,
+        )
 
     async def publish(self, tenant: str, checkpoint: Published) -> None:
         older = {"_id": tenant, "size": {"$lte": checkpoint.size}}

@@ -284,7 +284,8 @@ class Search:
             if self._is_full:
                 return
             record = record_of(document)
-            if self._decided or matches(self._query.where, record.fields()):
+            fields = record.checked_fields()  # also where nothing is left to decide
+            if self._decided or matches(self._query.where, fields):
                 self._found.append(record)
                 self._bytes += len(record.payload)
 

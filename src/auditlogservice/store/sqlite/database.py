@@ -5,7 +5,8 @@ by side. Questions, which may look through the whole log, have readers of their 
 every request needs, such as its user, never waits for them.
 
 A transaction is on disk when `write` returns: `synchronous=FULL` syncs the WAL at each commit, and
-the pragmas are read back at start, since a wrong one would fail silently.
+the pragmas are read back at start, since a wrong one would fail silently. What is in the WAL comes
+into the file by `folding`, and never by SQLite's own doing.
 
 The files can be read by their owner only: they hold everyone's events, and password hashes.
 """
@@ -35,6 +36,7 @@ from auditlogservice.errors import (
     StoreUnreachable,
     UnsafeSetup,
 )
+from auditlogservice.store.sqlite.folding import Folding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -84,6 +86,7 @@ class Database:
         self._residue = path != MEMORY
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-write")
         self._write_connection: apsw.Connection | None = None
+        self._folding: Folding | None = None
         # In memory there is one connection, so one thread; a file has readers of its own.
         self._asking = None if path == MEMORY else _Readers(_ASKING, "sqlite-ask")
         self._reading = None if path == MEMORY else _Readers(_READING, "sqlite-read")
@@ -101,6 +104,8 @@ class Database:
             if self._path != MEMORY:
                 Path(self._path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             connection = _connect(self._path)
+            if self._path != MEMORY:
+                self._folding = Folding(connection, _connect(self._path))
             migrate(connection, migrations)
             for readers in (self._asking, self._reading):
                 if readers is not None:
@@ -114,7 +119,8 @@ class Database:
         """Do as `write` does, but raise StorageFull while room is low: for what comes in."""
 
         def work_with_room(connection: apsw.Connection) -> T:
-            self._require_room()
+            if not self.has_room():
+                raise StorageFull
             return work(connection)
 
         return await self.write(work_with_room)
@@ -157,34 +163,47 @@ class Database:
             raise told from error
         except DAMAGE as error:
             raise _spoiled(error) from error
-        if self._residue:
-            self._wipe_wal()
+        self._fold_if_due()
         return result
 
-    def _require_room(self) -> None:
+    def has_room(self) -> bool:
+        """Whether more than the reserve is free. To be asked within a transaction that writes."""
         now = time.monotonic()
         if self._min_free_bytes and now >= self._next_look:
             free = shutil.disk_usage(Path(self._path).parent).free
             self._has_room = free >= self._min_free_bytes
             self._next_look = now + _ROOM_SECONDS
-        if not self._has_room:
-            raise StorageFull
+        return self._has_room
 
-    def _wipe_wal(self) -> None:
-        """Fold the WAL into the file and empty it, unless a reader needs it: no wait for those."""
-        connection = self._write_connection
-        if connection is None or self._broken or not self._residue:
-            return
+    def _fold_if_due(self) -> None:
+        if self._residue or (self._folding and self._folding.is_due):
+            self._fold()
+
+    def _fold(self) -> bool:
+        """Fold the WAL into the file, unless a reader needs it: no wait for those.
+
+        If it may hold what was erased, empty it too, and forget the pages that are in memory: they
+        have in their gaps what the file has no more, and would be written so when they change.
+        """
+        connection, folding = self._write_connection, self._folding
+        if connection is None or folding is None or self._broken:
+            return False
+        folded = False
         connection.set_busy_timeout(0)
         try:
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-            self._residue = False
+            with _transaction(connection, "IMMEDIATE"):
+                folded = folding.fold()
+            if folded and self._residue:
+                connection.release_memory()
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                self._residue = False
         except apsw.Error as error:  # the next write, or the end of a read, tries again
             # What was written is on disk, so it is not told that this failed.
             if self._told(error) is None:
                 _log.exception("cannot empty the write-ahead log")
         finally:
             connection.set_busy_timeout(_BUSY_MS)
+        return folded
 
     async def read(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run `work`, which is short, on a connection that sees every transaction before."""
@@ -233,7 +252,7 @@ class Database:
             if readers is not None:
                 readers.idle.put(connection)
                 if self._residue:
-                    self._writer.submit(self._wipe_wal)
+                    self._writer.submit(self._fold_if_due)
 
     def _told(self, error: apsw.Error) -> Unavailable | None:
         """SQLite's error in our words; damage latches. None if it is a defect of this program."""
@@ -245,15 +264,23 @@ class Database:
         return StoreUnreachable() if isinstance(error, _BUSY) else None
 
     async def close(self) -> None:
-        """Wait for what runs, then close. The last connection folds the WAL into the file."""
+        """Fold the WAL into the file once more, when all that runs has ended, and close."""
         loop = asyncio.get_running_loop()
         for readers in (self._asking, self._reading):
             if readers is not None:
                 await loop.run_in_executor(None, readers.close)
         if self._write_connection is not None:
-            await loop.run_in_executor(self._writer, self._write_connection.close)
-            self._write_connection = None
+            await loop.run_in_executor(self._writer, self._close, self._write_connection)
         self._writer.shutdown()
+
+    def _close(self, connection: apsw.Connection) -> None:
+        if not self._fold():
+            # The last connection would fold what is left, as it is. The next process does better.
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        if self._folding is not None:
+            self._folding.close()
+        connection.close()
+        self._write_connection = None
 
 
 class _Readers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from auditlogservice.errors import Unavailable
+from auditlogservice.errors import StorageFull, Unavailable
 from auditlogservice.events import (
     Erasure,
     EventId,
@@ -47,9 +47,16 @@ class SqliteEventStore:
 
     async def append(self, submissions: Seq[Submission]) -> list[Answer]:
         def work(connection: apsw.Connection) -> list[Answer]:
-            return _append(connection, submissions)
+            has_room = self._database.has_room()
+            admitted = [each for each in submissions if has_room or each.urgent]
+            if not admitted:
+                raise StorageFull
+            answers = iter(_append(connection, admitted))
+            return [
+                next(answers) if has_room or each.urgent else StorageFull() for each in submissions
+            ]
 
-        return await self._database.append(work)
+        return await self._database.write(work)
 
     async def find(self, tenant: str, event_id: EventId) -> Kept | None:
         def work(connection: apsw.Connection) -> Kept | None:
@@ -57,7 +64,10 @@ class SqliteEventStore:
                 f"{_KEPT} FROM records JOIN tenants ON number = tenant WHERE id=? AND name=?",
                 (bytes.fromhex(event_id), tenant),
             ).fetchone()
-            return _kept(*row) if row else None
+            kept = _kept(*row) if row else None
+            if isinstance(kept, Record):
+                kept.checked_fields()
+            return kept
 
         return await self._database.read(work)
 

@@ -6,12 +6,12 @@ from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
 
-from auditlogservice.entries import LogEntry
+from auditlogservice.entries import LogEntry, spell_entry
 from auditlogservice.events import EventId, Sequence
 from auditlogservice.store.port import MAX_CONTRADICTIONS, Opening, Published
 from auditlogservice.store.sqlite.database import Watch
 from auditlogservice.store.sqlite.examining import contradictions
-from auditlogservice.times import from_micros
+from auditlogservice.times import format_micros, from_micros
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from auditlogservice.tiles import Tile
 
 _OPENING = "SELECT sequence, id, timestamp, commitment, expires_at"
+_BETWEEN = (
+    "FROM records JOIN tenants ON number = tenant"
+    " WHERE name=? AND sequence >= ? AND sequence < ? ORDER BY sequence"
+)
 
 
 class SqliteLedgerStore:
@@ -48,12 +52,22 @@ class SqliteLedgerStore:
         columns = f"{_OPENING}, salt, payload" if content else f"{_OPENING}, NULL, NULL"
 
         def work(connection: apsw.Connection) -> list[Opening]:
-            rows = connection.execute(
-                f"{columns} FROM records JOIN tenants ON number = tenant"
-                " WHERE name=? AND sequence >= ? AND sequence < ? ORDER BY sequence",
-                (tenant, first, end),
-            )
+            rows = connection.execute(f"{columns} {_BETWEEN}", (tenant, first, end))
             return [_opening(*row) for row in rows]
+
+        return await self._database.read(work)
+
+    async def entries(self, tenant: str, first: int, end: int) -> dict[int, bytes]:
+        def work(connection: apsw.Connection) -> dict[int, bytes]:
+            rows = connection.execute(f"{_OPENING} {_BETWEEN}", (tenant, first, end))
+            return {place: _entry(*told) for place, *told in rows}
+
+        return await self._database.read(work)
+
+    async def salts(self, tenant: str, first: int, end: int) -> dict[int, bytes | None]:
+        def work(connection: apsw.Connection) -> dict[int, bytes | None]:
+            rows = connection.execute(f"SELECT sequence, salt {_BETWEEN}", (tenant, first, end))
+            return dict(rows)
 
         return await self._database.read(work)
 
@@ -111,6 +125,15 @@ def _number(connection: apsw.Connection, tenant: str) -> int | None:
         "SELECT number FROM tenants WHERE name=?", (tenant,)
     ).get
     return number
+
+
+def _entry(event_id: bytes, timestamp: int, commitment: bytes, expires_at: int | None) -> bytes:
+    return spell_entry(
+        event_id.hex(),
+        commitment,
+        timestamp=format_micros(timestamp),
+        expires_at=None if expires_at is None else format_micros(expires_at),
+    )
 
 
 def _opening(  # noqa: PLR0913, PLR0917 - the columns of a row

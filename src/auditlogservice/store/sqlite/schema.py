@@ -86,4 +86,9 @@ CREATE TABLE documents (
   PRIMARY KEY (kind, tenant, id)
 ) STRICT, WITHOUT ROWID;
 """,
+    """
+CREATE TABLE wiped (
+  version INTEGER NOT NULL         -- of the schema, when the gaps of all pages were last wiped
+) STRICT;
+""",
 )

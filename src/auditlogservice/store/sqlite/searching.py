@@ -159,10 +159,14 @@ class Search:
             sequence=Sequence(sequence),
             payload=b"{}" if payload is None else payload,
         )
-        if payload is not None and (self._decided or matches(self._query.where, record.fields())):
+        if payload is not None and self._matches(record):
             self._found.append(record)
             self._bytes += len(payload)
         return record
+
+    def _matches(self, record: Record) -> bool:
+        fields = record.checked_fields()  # also where nothing is left to decide
+        return self._decided or matches(self._query.where, fields)
 
     @property
     def _is_full(self) -> bool:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import base64
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from auditlogservice.errors import NotFound
+from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.merkle import MAX_SIZE
 from auditlogservice.times import format_utc
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import LedgerReader
-from auditlogservice.web.documents import answers, media, problems, refer
-from auditlogservice.web.questions import refuse_parameters
+from auditlogservice.web.documents import answers, media, parameter, problems, refer
+from auditlogservice.web.questions import (
+    DEFAULT_LIMIT,
+    Parameters,
+    next_link,
+    refuse_parameters,
+)
 from auditlogservice.web.routes.ledger import AS_IT_IS_NOW, TEXT, number_of, require_own
+from auditlogservice.web.routes.lists import LINK
 from auditlogservice.web.services import services
 
 router = APIRouter(tags=["ledger"])
@@ -45,16 +53,41 @@ async def read_witnessed(request: Request, tenant: str, caller: LedgerReader) ->
     "/ledger/{tenant}/timestamps",
     summary="The timestamps of checkpoints",
     responses={
-        200: answers(
-            "From the oldest to the newest", {"type": "array", "items": refer("Timestamp")}
-        ),
+        200: {
+            **answers(
+                "From the newest to the oldest", {"type": "array", "items": refer("Timestamp")}
+            ),
+            "headers": {"Link": LINK},
+        },
         **_REFUSED,
+    },
+    openapi_extra={
+        "parameters": [
+            parameter(
+                "limit",
+                {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+                "How many timestamps a page may have.",
+            ),
+            parameter(
+                "before",
+                {"type": "integer", "minimum": 0},
+                "Only of checkpoints with fewer records.",
+            ),
+        ]
     },
 )
 async def read_timestamps(request: Request, tenant: str, caller: LedgerReader) -> Response:
     """Of the last day all, of the last year the first of each day, then of each month."""
-    refuse_parameters(request)
+    parameters = Parameters.read(request.scope["query_string"])
+    limit = parameters.number("limit", default=DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
+    before = None
+    if "before" in parameters.given:
+        before = parameters.number("before", default=0, low=0, high=MAX_SIZE)
+    parameters.end()
     require_own(tenant, caller.tenant)
+    found = await services(request).anchors.newest_timestamps(
+        tenant, before=before, limit=limit + 1
+    )
     told = [
         {
             "size": each.size,
@@ -62,9 +95,13 @@ async def read_timestamps(request: Request, tenant: str, caller: LedgerReader) -
             "checkpoint": each.note.decode(),
             "reply": base64.b64encode(each.reply).decode(),
         }
-        for each in await services(request).anchors.timestamps(tenant)
+        for each in found[:limit]
     ]
-    return json_answer(told, headers=AS_IT_IS_NOW)
+    headers = dict(AS_IT_IS_NOW)
+    if len(found) > limit:
+        path = f"/ledger/{quote(tenant, safe='')}/timestamps"
+        headers["Link"] = next_link(path, parameters, before=str(told[-1]["size"]))
+    return json_answer(told, headers=headers)
 
 
 @router.get(

@@ -24,7 +24,8 @@ from auditlogservice.store.port import Appended, KeyConflict, Replayed, Withdraw
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Writer
 from auditlogservice.web.bodies import MAX_BATCH_BYTES, read_body, require_media
-from auditlogservice.web.documents import JSON, answers, body, parameter, problems, refer
+from auditlogservice.web.budgets import add_events
+from auditlogservice.web.documents import JSON, NDJSON, answers, body, parameter, problems, refer
 from auditlogservice.web.problems import PROBLEMS, answer, problem_of
 from auditlogservice.web.questions import Parameters
 from auditlogservice.web.routes.events import IDEMPOTENCY_KEY, idempotency_key
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 router = APIRouter(tags=["events"])
 
-NDJSON = "application/x-ndjson"
 MAX_BATCH_EVENTS = 10_000
 
 
@@ -75,12 +75,14 @@ async def record_batch(request: Request, caller: Writer) -> Response:
     parameters.end()
     batch_key = idempotency_key(request)
     here = services(request)
-    with here.batches.place():
+    with here.batches.place(caller.source):
         raw = await read_body(request, limit=MAX_BATCH_BYTES)
         told = Told(caller, here.clock(), batch_key)
         async with here.batches.turn:
             # In a thread: a large batch keeps a core busy for seconds, and others want answers.
             items = await asyncio.to_thread(_prepare, here.recorder, told, raw, media)
+        if len(items) > 1:
+            await add_events(request, caller, len(items) - 1)
         record = record_together if atomic else record_each
         result = _result(caller.tenant, await record(here.recorder, items))
     if atomic and result["failed"]:

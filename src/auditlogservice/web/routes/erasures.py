@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -11,6 +12,7 @@ from auditlogservice.language import to_document
 from auditlogservice.times import format_utc
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Eraser
+from auditlogservice.web.callers import origin_of, record_read
 from auditlogservice.web.choosing import NewErasure, chosen, read_governing
 from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.patience import while_connected
@@ -43,8 +45,16 @@ async def start_erasure(request: Request, caller: Eraser) -> Response:
     where = chosen(asked, now=services(request).clock())
     erasures = services(request).erasures
     if asked.preview:
-        return json_answer(await while_connected(request, erasures.preview(caller, where)))
-    job = await erasures.ask(caller, where, reason=asked.reason)
+        found = await while_connected(request, erasures.preview(caller, where))
+        await record_read(
+            request,
+            caller,
+            "preview",
+            question=orjson.dumps(to_document(where)).decode(),
+            where=where,
+        )
+        return json_answer(found)
+    job = await erasures.ask(caller, where, reason=asked.reason, origin=origin_of(request))
     return json_answer(_shown(job), 202, {"Location": f"/erasures/{job.id}"})
 
 

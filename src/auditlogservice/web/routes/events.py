@@ -20,6 +20,7 @@ from auditlogservice.governance import MAX_REASON
 from auditlogservice.store.port import Appended, Replayed, Submission
 from auditlogservice.web.authn import Eraser, Reader, Writer
 from auditlogservice.web.bodies import read_body, require_media
+from auditlogservice.web.callers import record_one_read
 from auditlogservice.web.choosing import optional_reason
 from auditlogservice.web.documents import JSON, answers, body, parameter, problems, refer
 from auditlogservice.web.questions import refuse_parameters
@@ -88,6 +89,7 @@ def idempotency_key(request: Request) -> str | None:
 async def read_one(request: Request, event_id: str, caller: Reader) -> Response:
     refuse_parameters(request)
     record = await services(request).records.get(caller, event_id)
+    await record_one_read(request, caller, "get", record.id, record)
     return _record(record.answer(), 200, {})
 
 

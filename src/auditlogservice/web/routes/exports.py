@@ -19,6 +19,7 @@ from auditlogservice.events import Sequence
 from auditlogservice.ledger.formats.known import FORMATS
 from auditlogservice.ledger.walk import LAST, START
 from auditlogservice.web.authn import Exporter, bearer, require_still
+from auditlogservice.web.callers import question_of, record_export
 from auditlogservice.web.documents import parameter, problems
 from auditlogservice.web.patience import send_chunk, while_connected
 from auditlogservice.web.questions import Parameters, take_filter
@@ -84,14 +85,30 @@ async def export_events(request: Request, caller: Exporter) -> Response:
     parameters = Parameters.read(request.scope["query_string"])
     name = parameters.choice("format", FORMATS, default="ndjson")
     after = parameters.number("after", default=START, low=START, high=LAST)
-    where = take_filter(parameters, now=services(request).clock())
+    here = services(request)
+    where = take_filter(parameters, now=here.clock())
     parameters.done()
     form = FORMATS[name]
     with ExitStack() as stack:
-        stack.enter_context(services(request).exports.take())
+        stack.enter_context(here.exports.take(caller.source))
         encoder = await asyncio.to_thread(form.encoder)
         export = await while_connected(
-            request, services(request).exporter.start(caller, where, after=Sequence(after))
+            request,
+            here.exporter.start(
+                caller,
+                where,
+                after=Sequence(after),
+                turn=lambda: here.questions.take(caller.source),
+            ),
+        )
+        await record_export(
+            request,
+            caller,
+            form=name,
+            question=question_of(parameters),
+            where=where,
+            after=after,
+            end=export.end,
         )
         place = stack.pop_all()  # from here on it is the answer's, which starts at once
     file = f"audit-{caller.tenant}-{after + 1}-{export.end}.{form.suffix}"

@@ -14,7 +14,8 @@ from auditlogservice.events import Sequence
 from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.ledger.walk import LAST, START
 from auditlogservice.web.authn import Reader, bearer, require_still
-from auditlogservice.web.documents import JSON, answers, parameter, problems, refer
+from auditlogservice.web.callers import question_of, record_read
+from auditlogservice.web.documents import JSON, NDJSON, parameter, problems, refer
 from auditlogservice.web.patience import first_of, send_chunk, while_connected
 from auditlogservice.web.problems import problem_of
 from auditlogservice.web.questions import DEFAULT_LIMIT, Parameters, next_link, take_filter
@@ -22,6 +23,8 @@ from auditlogservice.web.routes.lists import FILTERS
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from starlette.types import Receive, Send
     from starlette.types import Scope as AsgiScope
 
@@ -35,6 +38,7 @@ router = APIRouter(tags=["following"])
 MAX_WAIT = 60  # seconds
 HEARTBEAT = 15.0  # seconds of silence, after which a stream says that it is alive
 LOOK_AGAIN = 0.5  # seconds after which a stream asks whether its token is still good
+RECORD_AGAIN = 3600.0  # seconds after which it goes on record again that a stream is read
 MAX_STALL = 30.0  # seconds that a reader may keep a write waiting before it is dropped
 
 _AFTER = parameter(
@@ -49,7 +53,11 @@ _AFTER = parameter(
     summary="Follow the log, by asking",
     responses={
         200: {
-            **answers("What came after", {"type": "array", "items": refer("Record")}),
+            "description": "What came after; as NDJSON, a record a line, for who accepts that",
+            "content": {
+                JSON: {"schema": {"type": "array", "items": refer("Record")}},
+                NDJSON: {"schema": {"type": "string"}},
+            },
             "headers": {
                 "Link": {
                     "description": 'Where to go on, always there: `<…>; rel="next"`',
@@ -82,16 +90,33 @@ async def read_feed(request: Request, caller: Reader) -> Response:
     after = parameters.number("after", default=START, low=START, high=LAST)
     wait = parameters.number("wait", default=0, low=0, high=MAX_WAIT)
     limit = parameters.number("limit", default=DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
-    where = take_filter(parameters, now=services(request).clock())
+    here = services(request)
+    where = take_filter(parameters, now=here.clock())
     parameters.done()
-    work = services(request).follower.read_on(
-        caller.tenant, where, after=Sequence(after), limit=limit, wait=wait
+    work = here.follower.read_on(
+        caller.tenant,
+        where,
+        after=Sequence(after),
+        limit=limit,
+        wait=wait,
+        turn=lambda: here.questions.take(caller.source),
     )
     news = await while_connected(request, work)
     await require_still(services(request), bearer(request), Scope.EVENTS_READ)
+    await record_read(
+        request,
+        caller,
+        "feed",
+        question=question_of(parameters),
+        where=where,
+        records=news.records,
+    )
     headers = {"Link": next_link("/events/feed", parameters, after=str(news.last))}
-    listed = b",".join(record.answer() for record in news.records)
-    return Response(b"[%b]" % listed, 200, headers, JSON)
+    told = [record.answer() for record in news.records]
+    if NDJSON in request.headers.get("accept", ""):
+        # For who wants the bytes of each record: lines are cut apart without reading them.
+        return Response(b"".join(b"%b\n" % each for each in told), 200, headers, NDJSON)
+    return Response(b"[%b]" % b",".join(told), 200, headers, JSON)
 
 
 @router.get(
@@ -136,7 +161,12 @@ async def stream(request: Request, caller: Reader) -> Response:
     parameters.done()
     if after is None:
         after = await here.follower.end(caller.tenant)
-    return _EventStream(here, caller, bearer(request), where, after)
+
+    async def record() -> None:
+        await record_read(request, caller, "stream", question=question_of(parameters), where=where)
+
+    await record()
+    return _EventStream(here, caller, bearer(request), where, after, record)
 
 
 class _EventStream(Response):
@@ -145,7 +175,13 @@ class _EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, here: Services, caller: Principal, token: str, where: Filter, after: Sequence
+        self,
+        here: Services,
+        caller: Principal,
+        token: str,
+        where: Filter,
+        after: Sequence,
+        record: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__()
         del self.headers["content-length"]
@@ -154,6 +190,7 @@ class _EventStream(Response):
         self._token = token
         self._where = where
         self._after = after
+        self._record = record
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         await while_connected(Request(scope, receive), self._run(send))
@@ -176,6 +213,7 @@ class _EventStream(Response):
         follower = self._here.follower
         clock = asyncio.get_running_loop().time
         speak = clock() + HEARTBEAT
+        record = clock() + RECORD_AGAIN
         while not follower.is_closing:
             news = await follower.read_on(
                 self._caller.tenant,
@@ -183,7 +221,11 @@ class _EventStream(Response):
                 after=self._after,
                 limit=_BATCH,
                 wait=max(speak - clock(), 0),
+                turn=lambda: self._here.questions.take(self._caller.source),
             )
+            if clock() >= record:
+                await self._record()
+                record = clock() + RECORD_AGAIN
             self._after = news.last
             if news.records:
                 chunk = b"".join(map(_message, news.records))

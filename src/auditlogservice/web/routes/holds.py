@@ -12,6 +12,7 @@ from auditlogservice.language import to_document
 from auditlogservice.times import format_utc
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Admin
+from auditlogservice.web.callers import origin_of
 from auditlogservice.web.choosing import Choice, chosen, read_governing, required_reason
 from auditlogservice.web.documents import answers, body, parameter, problems, refer
 from auditlogservice.web.questions import refuse_parameters
@@ -40,7 +41,9 @@ async def place_hold(request: Request, caller: Admin) -> Response:
     """
     asked = await read_governing(request, Choice)
     where = chosen(asked, now=services(request).clock())
-    hold = await services(request).holds.place(caller, where, reason=asked.reason)
+    hold = await services(request).holds.place(
+        caller, where, reason=asked.reason, origin=origin_of(request)
+    )
     return json_answer(_shown(hold), 201, {"Location": f"/holds/{hold.id}"})
 
 
@@ -89,7 +92,7 @@ async def read_hold(request: Request, hold_id: str, caller: Admin) -> Response:
 async def lift_hold(request: Request, hold_id: str, caller: Admin) -> Response:
     """What only this hold covered may be erased again. Who lifted it, and why, stays on record."""
     reason = required_reason(request)
-    await services(request).holds.lift(caller, hold_id, reason=reason)
+    await services(request).holds.lift(caller, hold_id, reason=reason, origin=origin_of(request))
     return Response(status_code=204)
 
 

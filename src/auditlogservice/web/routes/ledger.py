@@ -12,10 +12,12 @@ from starlette.responses import Response
 
 from auditlogservice.access import Scope
 from auditlogservice.errors import MalformedInput, NotFound
+from auditlogservice.events import EventId, Record
 from auditlogservice.merkle import MAX_SIZE
 from auditlogservice.tiles import WIDTH, parse_entries_path, parse_tile_path
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Auditor, LedgerReader
+from auditlogservice.web.callers import record_ledger_read, record_one_read
 from auditlogservice.web.documents import JSON, answers, media, problems, refer
 from auditlogservice.web.questions import refuse_parameters
 from auditlogservice.web.services import services
@@ -60,6 +62,7 @@ async def read_tile(request: Request, tenant: str, path: str, caller: LedgerRead
     refuse_parameters(request)
     require_own(tenant, caller.tenant)
     prover = services(request).prover
+    await record_ledger_read(request, caller)
     try:
         if path.startswith("entries/"):
             content = await prover.entries(tenant, *parse_entries_path(path))
@@ -83,6 +86,7 @@ async def read_openings(request: Request, tenant: str, number: str, caller: Audi
     if bundle is None:
         raise NotFound("the log has no such records")
     salts = await services(request).prover.salts(tenant, bundle)
+    await record_ledger_read(request, caller)
     told = [None if salt is None else base64.b64encode(salt).decode() for salt in salts]
     return json_answer({"first": bundle * WIDTH, "salts": told}, headers=AS_IT_IS_NOW)
 
@@ -123,10 +127,18 @@ async def prove_event(request: Request, event_id: str, caller: LedgerReader) -> 
     """That its entry is in the tree of a signed checkpoint. It holds for ever, erased or not."""
     refuse_parameters(request)
     proven = await services(request).prover.prove(caller, event_id)
+    await record_one_read(request, caller, "proof", event_id.lower(), _record_of(proven))
     if JSON in request.headers.get("accept", ""):
         told = _told(proven, opened=Scope.EVENTS_READ in caller.scopes)
         return Response(orjson.dumps(told), headers=_AS_ASKED, media_type=JSON)
     return Response(proven.proof.to_bytes(), headers=_AS_ASKED, media_type=TEXT)
+
+
+def _record_of(proven: Proven) -> Record | None:
+    opening = proven.opening
+    if opening.payload is None:
+        return None
+    return Record(id=EventId(opening.entry.id), sequence=opening.sequence, payload=opening.payload)
 
 
 def _told(proven: Proven, *, opened: bool) -> dict[str, Any]:

@@ -12,7 +12,11 @@ from auditlogservice.language.conditions import MAX_NESTING
 from auditlogservice.language.size import MAX_CONDITIONS, MAX_PATTERN, MAX_PATTERNS, MAX_WORDS
 from auditlogservice.language.text import MAX_TEXT
 from auditlogservice.leaks import MAX_FLAGS
+from auditlogservice.ledger.apitokens import MAX_ACTIVE, MAX_API_TOKENS
 from auditlogservice.ledger.batches import MAX_ATOMIC_WEIGHT
+from auditlogservice.ledger.clients import MAX_SECRETS
+from auditlogservice.ledger.labels import MAX_API_TOKEN_DAYS, MAX_LABEL
+from auditlogservice.ledger.quotas import MAX_QUOTA
 from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.ledger.statistics import COUNT_CAP, HISTOGRAM_CAP, MAX_BUCKETS
 from auditlogservice.redaction import MAX_REDACTION_RULES, MAX_REDACTIONS_TOLD
@@ -47,6 +51,11 @@ LIMITS = {
     "occurred_at_ahead_seconds": int(MAX_AHEAD.total_seconds()),
     "idempotency_key_characters": MAX_IDEMPOTENCY_KEY,
     "reason_characters": MAX_REASON,
+    "client_secrets": MAX_SECRETS,
+    "api_tokens": MAX_API_TOKENS,
+    "api_tokens_of_a_label": MAX_ACTIVE,
+    "api_token_days": MAX_API_TOKEN_DAYS,
+    "label_characters": MAX_LABEL,
     "page_default": DEFAULT_LIMIT,
     "page_max": MAX_LIMIT,
     "q_characters": MAX_TEXT,
@@ -67,6 +76,7 @@ LIMITS = {
     "redaction_rules": MAX_REDACTION_RULES,
     "redactions_told": MAX_REDACTIONS_TOLD,
     "flags": MAX_FLAGS,
+    "events_per_day": MAX_QUOTA,
 }
 
 

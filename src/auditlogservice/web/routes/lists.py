@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -17,6 +18,7 @@ from auditlogservice.times import format_utc
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Reader
 from auditlogservice.web.bodies import MAX_SEARCH_BYTES, read_body, require_media
+from auditlogservice.web.callers import question_of, record_read
 from auditlogservice.web.documents import JSON, answers, body, parameter, problems, refer
 from auditlogservice.web.patience import while_connected
 from auditlogservice.web.questions import (
@@ -31,9 +33,13 @@ from auditlogservice.web.questions import (
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from auditlogservice.access import Principal
-    from auditlogservice.ledger.records import Question
+    from auditlogservice.ledger.records import Page, Question
     from auditlogservice.ledger.statistics import Count
+
+T = TypeVar("T")
 
 router = APIRouter(tags=["questions"])
 
@@ -69,13 +75,13 @@ PAGES = [
     ),
     parameter("cursor", {"type": "string"}, "From the `Link` header of the page before."),
 ]
-_LINK = {
+LINK = {
     "description": 'The next page, if there is one: `<…>; rel="next"` (RFC 8288)',
     "schema": {"type": "string"},
 }
 _PAGE = {
     **answers("A page of records", {"type": "array", "items": refer("Record")}),
-    "headers": {"Link": _LINK},
+    "headers": {"Link": LINK},
 }
 
 
@@ -102,17 +108,27 @@ async def list_events(request: Request, caller: Reader) -> Response:
     parameters = Parameters.read(request.scope["query_string"])
     counted = parameters.choice("count", ("true", "false"), default="false") == "true"
     question = parse_question(parameters, now=services(request).clock())
-    answer = await _page(request, caller, question, "/events", parameters)
-    if counted:
-        answer.headers.update(await _totals(request, caller, question))
-    return answer
+    records = services(request).records
+    page = await _ask(request, caller, lambda: records.page(caller, question))
+    totals = await _totals(request, caller, question) if counted else {}
+    await record_read(
+        request,
+        caller,
+        "list",
+        question=question_of(parameters),
+        where=question.where,
+        records=None if counted else page.records,
+    )
+    return _listed(page, "/events", parameters, totals)
 
 
 async def _totals(request: Request, caller: Principal, question: Question) -> dict[str, str]:
     """Headers that say how many match. A page that was found is answered whether or not."""
     try:
-        work = services(request).statistics.count(caller.tenant, question.where)
-        count = await while_connected(request, work)
+        statistics = services(request).statistics
+        count = await _ask(
+            request, caller, lambda: statistics.count(caller.tenant, question.where)
+        )
     except QueryTimeout:
         return {"X-Total-Count-Relation": "unknown"}
     return {"X-Total-Count": str(count.value), "X-Total-Count-Relation": count.relation}
@@ -136,14 +152,32 @@ async def search_events(request: Request, caller: Reader) -> Response:
     where = parse_document(document, now=page.now)
     refuse_large(parameters, where)
     parameters.done()
-    return await _page(request, caller, page.about(where), "/events/search", parameters)
+    records = services(request).records
+    found = await _ask(request, caller, lambda: records.page(caller, page.about(where)))
+    await record_read(
+        request,
+        caller,
+        "search",
+        question=orjson.dumps(document).decode(),
+        where=where,
+        records=found.records,
+    )
+    return _listed(found, "/events/search", parameters, {})
 
 
-async def _page(
-    request: Request, caller: Principal, question: Question, path: str, parameters: Parameters
-) -> Response:
-    page = await while_connected(request, services(request).records.page(caller, question))
-    headers = {}
+async def _ask(
+    request: Request, caller: Principal, question: Callable[[], Coroutine[Any, Any, T]]
+) -> T:
+    """Ask when it is the caller's turn, and as long as the caller waits for it."""
+
+    async def ask() -> T:
+        async with services(request).questions.take(caller.source):
+            return await question()
+
+    return await while_connected(request, ask())
+
+
+def _listed(page: Page, path: str, parameters: Parameters, headers: dict[str, str]) -> Response:
     if page.next:
         headers["Link"] = next_link(path, parameters, cursor=page.next)
     listed = b",".join(record.answer() for record in page.records)
@@ -167,8 +201,10 @@ async def count_events(request: Request, caller: Reader) -> Response:
     parameters = Parameters.read(request.scope["query_string"])
     where = take_filter(parameters, now=services(request).clock())
     parameters.done()
-    work = services(request).statistics.count(caller.tenant, where)
-    return json_answer(_counted(await while_connected(request, work)))
+    statistics = services(request).statistics
+    found = await _ask(request, caller, lambda: statistics.count(caller.tenant, where))
+    await record_read(request, caller, "count", question=question_of(parameters), where=where)
+    return json_answer(_counted(found))
 
 
 @router.get(
@@ -199,10 +235,12 @@ async def histogram(request: Request, caller: Reader) -> Response:
     interval = parameters.choice("interval", ("auto", *INTERVALS), default="auto")
     where = take_filter(parameters, now=services(request).clock())
     parameters.done()
-    work = services(request).statistics.histogram(
-        caller.tenant, where, interval=None if interval == "auto" else interval
+    statistics = services(request).statistics
+    width = None if interval == "auto" else interval
+    found = await _ask(
+        request, caller, lambda: statistics.histogram(caller.tenant, where, interval=width)
     )
-    found = await while_connected(request, work)
+    await record_read(request, caller, "histogram", question=question_of(parameters), where=where)
     since = found.complete_since
     return json_answer(
         {
@@ -244,10 +282,13 @@ async def facets(request: Request, caller: Reader) -> Response:
     limit = parameters.number("limit", default=10, low=1, high=MAX_FACETS)
     where = take_filter(parameters, now=services(request).clock())
     parameters.done()
-    work = services(request).statistics.facets(
-        caller.tenant, where, field=field or "", limit=limit
+    statistics = services(request).statistics
+    found = await _ask(
+        request,
+        caller,
+        lambda: statistics.facets(caller.tenant, where, field=field or "", limit=limit),
     )
-    found = await while_connected(request, work)
+    await record_read(request, caller, "facets", question=question_of(parameters), where=where)
     return json_answer(
         {
             "field": found.field,

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from auditlogservice.redaction import MAX_REDACTION_RULES, RedactionRule
 from auditlogservice.web.authn import Admin
+from auditlogservice.web.callers import origin_of
 from auditlogservice.web.choosing import read_governing
 from auditlogservice.web.documents import body, problems, refer
 from auditlogservice.web.questions import refuse_parameters
@@ -48,13 +49,14 @@ async def read_redaction(request: Request, caller: Admin) -> Response:
 @router.put(
     "/redaction",
     summary="Replace the redaction rules",
-    responses={200: _ANSWER, **problems(400, 401, 403, 408, 409, 412, 413, 415, 422, 503)},
+    responses={200: _ANSWER, **problems(400, 401, 403, 408, 412, 413, 415, 422, 503)},
     openapi_extra={**body(json=refer("NewRedaction")), "parameters": [IF_MATCH]},
 )
 async def replace_redaction(request: Request, caller: Admin) -> Response:
     """They hold on every node within two seconds, for what comes in from then on."""
     asked = await read_governing(request, NewRedaction)
     check_once_each((rule.path for rule in asked.rules), name="path")
-    books = services(request).redaction
-    changed = await books.change(caller, asked.rules, version=expected_version(request))
-    return rules_answer(changed)
+    book = await services(request).redaction.change(
+        caller, asked.rules, version=expected_version(request), origin=origin_of(request)
+    )
+    return rules_answer(book)

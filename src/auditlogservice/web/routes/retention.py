@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from auditlogservice.governance import MAX_RULES, RetentionRule
 from auditlogservice.web.authn import Admin
+from auditlogservice.web.callers import origin_of
 from auditlogservice.web.choosing import read_governing
 from auditlogservice.web.documents import body, problems, refer
 from auditlogservice.web.questions import refuse_parameters
@@ -49,13 +50,14 @@ async def read_rules(request: Request, caller: Admin) -> Response:
 @router.put(
     "/retention",
     summary="Replace the retention rules",
-    responses={200: _ANSWER, **problems(400, 401, 403, 408, 409, 412, 413, 415, 422, 503)},
+    responses={200: _ANSWER, **problems(400, 401, 403, 408, 412, 413, 415, 422, 503)},
     openapi_extra={**body(json=refer("NewRetention")), "parameters": [IF_MATCH]},
 )
 async def replace_rules(request: Request, caller: Admin) -> Response:
     """They hold at once, for what is there already too: what has expired is erased soon after."""
     asked = await read_governing(request, NewRules)
     check_once_each((rule.event_type for rule in asked.rules), name="event_type")
-    books = services(request).retention
-    changed = await books.change(caller, asked.rules, version=expected_version(request))
-    return rules_answer(changed)
+    book = await services(request).retention.change(
+        caller, asked.rules, version=expected_version(request), origin=origin_of(request)
+    )
+    return rules_answer(book)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from auditlogservice import canonical
-from auditlogservice.access import DEFAULT_SCOPES, describe_user, format_scopes, parse_scopes
+from auditlogservice.access import DEFAULT_SCOPES, describe_user, format_scopes
 from auditlogservice.errors import Conflict
-from auditlogservice.validation import Model, validate
+from auditlogservice.ledger import acts, telling
+from auditlogservice.ledger.passwords import check_password
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Anyone, UserManager
-from auditlogservice.web.bodies import MAX_USER_BYTES, read_body, require_media
-from auditlogservice.web.documents import JSON, answers, body, problems, refer
+from auditlogservice.web.bodies import read_small
+from auditlogservice.web.callers import author_of
+from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.questions import refuse_parameters
-from auditlogservice.web.reach import TENANT, tenant_of, with_tenant
+from auditlogservice.web.reach import TENANT, grantable, require_all, tenant_of, with_tenant
 from auditlogservice.web.services import services
-
-if TYPE_CHECKING:
-    from auditlogservice.access import Principal, Scope
 
 router = APIRouter(tags=["users"])
 
@@ -91,11 +89,14 @@ async def list_users(request: Request, caller: UserManager) -> Response:
 async def add_user(request: Request, caller: UserManager) -> Response:
     """Nobody can give a scope that is not their own."""
     tenant = await tenant_of(request, caller)
-    asked = await _read(request, NewUser)
-    scopes = _grantable(caller, asked.scopes)
-    user = await services(request).accounts.add(
-        asked.name, asked.password, scopes=scopes, tenant=tenant
-    )
+    asked = await read_small(request, NewUser)
+    scopes = grantable(caller, asked.scopes)
+    here = services(request)
+    await here.accounts.check_new(asked.name, asked.password, tenant=tenant)
+    async with here.self_audit.doing(
+        acts.USER_ADDED, author_of(request, caller, tenant), telling.user_added(asked.name, scopes)
+    ):
+        user = await here.accounts.add(asked.name, asked.password, scopes=scopes, tenant=tenant)
     address = with_tenant(f"/users/{user.name}", tenant, caller)
     return json_answer(describe_user(user), 201, {"Location": address})
 
@@ -127,16 +128,23 @@ async def change_user(request: Request, name: str, caller: UserManager) -> Respo
     Who has a scope that the caller lacks is out of reach.
     """
     tenant = await tenant_of(request, caller)
-    asked = await _read(request, UserChange)
-    accounts = services(request).accounts
-    user = await accounts.user(name, tenant=tenant)
-    _require_all(caller, user.scopes)
-    scopes = None if asked.scopes is None else _grantable(caller, asked.scopes)
+    asked = await read_small(request, UserChange)
+    here = services(request)
+    user = await here.accounts.user(name, tenant=tenant)
+    require_all(caller, user.scopes)
+    scopes = None if asked.scopes is None else grantable(caller, asked.scopes)
     if user.id == caller.user_id and (asked.disabled or scopes is not None):
         raise Conflict("nobody can disable themselves or change their own scopes")
-    user = await accounts.change(
+    if asked.password is not None:
+        check_password(asked.password)
+    entry = telling.user_changed(
         user, password=asked.password, scopes=scopes, disabled=asked.disabled
     )
+    author = author_of(request, caller, tenant)
+    async with here.self_audit.doing(acts.USER_CHANGED, author, entry):
+        user = await here.accounts.change(
+            user, password=asked.password, scopes=scopes, disabled=asked.disabled
+        )
     return json_answer(describe_user(user))
 
 
@@ -150,31 +158,14 @@ async def change_user(request: Request, name: str, caller: UserManager) -> Respo
 async def remove_user(request: Request, name: str, caller: UserManager) -> Response:
     """Remove a user, who has no scope that the caller lacks; its events stay."""
     tenant = await tenant_of(request, caller)
-    accounts = services(request).accounts
-    user = await accounts.user(name, tenant=tenant)
-    _require_all(caller, user.scopes)
+    here = services(request)
+    user = await here.accounts.user(name, tenant=tenant)
+    require_all(caller, user.scopes)
     if user.id == caller.user_id:
         raise Conflict("nobody can remove themselves")
-    await accounts.remove(user)
+    async with here.self_audit.doing(
+        acts.USER_REMOVED, author_of(request, caller, tenant), telling.user_removed(user)
+    ):
+        await here.accounts.remove(user)
+        await here.api_tokens.forget(user.id)
     return Response(status_code=204)
-
-
-def _grantable(caller: Principal, words: list[str]) -> frozenset[Scope]:
-    scopes = parse_scopes(words, pointer="/scopes")
-    _require_all(caller, scopes)
-    return scopes
-
-
-def _require_all(caller: Principal, scopes: frozenset[Scope]) -> None:
-    """Raise InsufficientScope if the caller lacks one of these.
-
-    Whoever sets a user's password can sign in as that user, so a manager reaches only as far as
-    their own scopes do.
-    """
-    for scope in sorted(scopes):
-        caller.require(scope)
-
-
-async def _read(request: Request, model: type[Model]) -> Model:
-    require_media(request, (JSON,))
-    return validate(model, canonical.parse(await read_body(request, limit=MAX_USER_BYTES)))

@@ -1,0 +1,226 @@
+"""Who waits, in fair order: one source cannot hide another, however much it asks for.
+
+Each source has a line of its own, and the lines are served in turn. While there is room, a source
+may fill all of it. When there is none, whoever holds most makes room for who holds less: its
+newest is sent away, and was not begun. So nobody is held back while nobody else waits, and who
+asks for little is let in at once, behind at most one turn of each other source.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+from auditlogservice.errors import Overloaded
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Hashable
+
+T = TypeVar("T")
+
+
+class Load(NamedTuple):
+    """How much something is, in pieces and in bytes."""
+
+    pieces: int
+    bytes: int = 0
+
+
+@dataclass(slots=True)
+class _Line(Generic[T]):
+    """What one source has waiting, the oldest first."""
+
+    items: deque[tuple[T, Load]] = field(default_factory=deque)
+    pieces: int = 0
+    bytes: int = 0
+
+
+class FairQueue(Generic[T]):
+    """Items in fair order. What was taken counts until it is `done`."""
+
+    def __init__(self, room: Load) -> None:
+        self._room = room
+        self._lines: OrderedDict[Hashable, _Line[T]] = OrderedDict()  # the next turn first
+        self._pieces = 0
+        self._bytes = 0
+
+    def __bool__(self) -> bool:
+        """Whether anything waits."""
+        return bool(self._lines)
+
+    @property
+    def pieces(self) -> int:
+        """How many pieces wait, or were taken and are not done."""
+        return self._pieces
+
+    def fits(self, load: Load) -> bool:
+        """Whether there is room for so much, with nobody sent away for it.
+
+        One item always fits if there is nothing else, so that no bound can lock a legal one out.
+        """
+        return not self._pieces or (
+            self._pieces + load.pieces <= self._room.pieces
+            and self._bytes + load.bytes <= self._room.bytes
+        )
+
+    def put(self, source: Hashable, item: T, load: Load) -> list[T]:
+        """Let the item wait; return what was sent away for it. Raises Overloaded without room."""
+        sent_away = [] if self.fits(load) else self._make_room(source, load)
+        line = self._lines.get(source)
+        if line is None:
+            line = self._lines[source] = _Line()
+        line.items.append((item, load))
+        line.pieces += load.pieces
+        line.bytes += load.bytes
+        self._pieces += load.pieces
+        self._bytes += load.bytes
+        return sent_away
+
+    def _make_room(self, source: Hashable, load: Load) -> list[T]:
+        """Send away the newest of who holds most, as long as it still holds no less than who asks.
+
+        Raises Overloaded, and nobody is sent away, if that is not enough.
+        """
+        largest = max(self._lines, key=lambda each: self._fill(self._lines[each]), default=None)
+        if largest is None:
+            raise Overloaded
+        line, own = self._lines[largest], self._lines.get(source, _Line[T]())
+        rest = _Line[T](pieces=line.pieces, bytes=line.bytes)
+        wanted = _Line[T](pieces=own.pieces + load.pieces, bytes=own.bytes + load.bytes)
+        pieces = self._pieces + load.pieces - self._room.pieces
+        size = self._bytes + load.bytes - self._room.bytes
+        count = 0
+        for _, newest in reversed(line.items):
+            if pieces <= 0 and size <= 0:
+                break
+            count += 1
+            pieces, size = pieces - newest.pieces, size - newest.bytes
+            rest.pieces, rest.bytes = rest.pieces - newest.pieces, rest.bytes - newest.bytes
+            if self._fill(rest) < self._fill(wanted):
+                raise Overloaded
+        if pieces > 0 or size > 0:
+            raise Overloaded
+        leaving = [item for item, _ in islice(reversed(line.items), count)]
+        for item in leaving:
+            self.withdraw(largest, item)
+        return leaving
+
+    def _fill(self, line: _Line[T]) -> float:
+        """How much of the room a source has: of the pieces or of the bytes, whichever is more."""
+        return max(line.pieces / self._room.pieces, line.bytes / self._room.bytes)
+
+    def withdraw(self, source: Hashable, item: T) -> None:
+        """Forget an item of the source, if it still waits."""
+        line = self._lines.get(source, _Line[T]())
+        for place in range(len(line.items) - 1, -1, -1):
+            waiting, load = line.items[place]
+            if waiting is item:
+                del line.items[place]
+                self._leave(source, line, load)
+                self.done(load)
+                return
+
+    def take(self, most: Load) -> list[T]:
+        """Take at least one item that waits, and at most so much, each source an equal part.
+
+        Sources have their turns one after another; who had none this time is first the next time.
+        """
+        part = Load(max(most.pieces // len(self._lines), 1), most.bytes // len(self._lines))
+        taken: list[T] = []
+        left = most
+        while self._lines:
+            source, line = next(iter(self._lines.items()))
+            turn = self._take_turn(line, part, left, taken)
+            if turn is None:
+                break
+            left = Load(left.pieces - turn.pieces, left.bytes - turn.bytes)
+            self._lines.move_to_end(source)
+            self._leave(source, line, turn)
+        return taken
+
+    @staticmethod
+    def _take_turn(line: _Line[T], part: Load, left: Load, taken: list[T]) -> Load | None:
+        """Take one item, and more up to the part, as long as all fit; None if not even one does.
+
+        The first of all that is taken may be larger than that.
+        """
+        pieces, size, before = 0, 0, len(taken)
+        most_pieces, most_bytes = left
+        for item, load in line.items:
+            if taken and (pieces + load.pieces > most_pieces or size + load.bytes > most_bytes):
+                break
+            taken.append(item)
+            pieces, size = pieces + load.pieces, size + load.bytes
+            if len(taken) == before + 1:
+                most_pieces = min(part.pieces, left.pieces)
+                most_bytes = min(part.bytes, left.bytes)
+        for _ in range(before, len(taken)):
+            line.items.popleft()
+        return Load(pieces, size) if len(taken) > before else None
+
+    def _leave(self, source: Hashable, line: _Line[T], load: Load) -> None:
+        line.pieces -= load.pieces
+        line.bytes -= load.bytes
+        if not line.items:
+            del self._lines[source]
+
+    def done(self, load: Load) -> None:
+        """Give back the room of what was taken."""
+        self._pieces -= load.pieces
+        self._bytes -= load.bytes
+
+
+_ONE = Load(1)
+
+
+class Turns:
+    """Work of which so much is done at once; who waits for it is let in in fair order.
+
+    So many may wait, each for so many seconds.
+    """
+
+    def __init__(self, at_once: int, *, waiting: int, seconds: float) -> None:
+        self._free = at_once
+        self._seconds = seconds
+        self._queue: FairQueue[asyncio.Future[None]] = FairQueue(Load(waiting, 1))
+
+    @asynccontextmanager
+    async def take(self, source: Hashable) -> AsyncIterator[None]:
+        """Wait for a turn, and have it. Raises Overloaded if too many wait, or for too long."""
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait(source)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    async def _wait(self, source: Hashable) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        for sent_away in self._queue.put(source, turn, _ONE):
+            if not sent_away.done():
+                sent_away.set_exception(Overloaded())
+        try:
+            async with asyncio.timeout(self._seconds):
+                await turn
+        except (asyncio.CancelledError, TimeoutError) as error:
+            self._queue.withdraw(source, turn)
+            if not turn.cancelled() and turn.exception() is None:
+                self._pass_on()  # it was given its turn at the same moment
+            if isinstance(error, TimeoutError):
+                raise Overloaded from None
+            raise
+
+    def _pass_on(self) -> None:
+        while self._queue:
+            (turn,) = self._queue.take(_ONE)
+            self._queue.done(_ONE)
+            if not turn.done():  # who hung up just now does not want it
+                turn.set_result(None)
+                return
+        self._free += 1

@@ -1,0 +1,65 @@
+"""What goes on record of a change of users: what was before, and what is then. No password."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auditlogservice.access import format_scopes
+from auditlogservice.ledger.selfaudit import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from auditlogservice.access import Scope, User
+    from auditlogservice.canonical import Json
+    from auditlogservice.ledger.tokens import IssuedToken
+
+
+def user_added(name: str, scopes: Iterable[Scope]) -> Entry:
+    return Entry(
+        detail=f"user {name} was added", kind="user", id=name, data={"scopes": _spelled(scopes)}
+    )
+
+
+def user_changed(
+    user: User,
+    *,
+    password: str | None = None,
+    scopes: frozenset[Scope] | None = None,
+    disabled: bool | None = None,
+) -> Entry:
+    """Say what of the user is to be different, as `Accounts.change` is told it."""
+    before: dict[str, Json] = {}
+    after: dict[str, Json] = {}
+    if scopes is not None:
+        before["scopes"], after["scopes"] = _spelled(user.scopes), _spelled(scopes)
+    if disabled is not None:
+        before["disabled"], after["disabled"] = user.disabled, disabled
+    return Entry(
+        detail=f"user {user.name} was changed",
+        kind="user",
+        id=user.name,
+        data={"before": before, "after": after, "new_password": password is not None},
+    )
+
+
+def user_removed(user: User) -> Entry:
+    return Entry(
+        detail=f"user {user.name} was removed",
+        kind="user",
+        id=user.name,
+        data={"scopes": _spelled(user.scopes)},
+    )
+
+
+def _spelled(scopes: Iterable[Scope]) -> list[Json]:
+    return list(format_scopes(scopes).split())
+
+
+def signed_in(user: User, token: IssuedToken) -> Entry:
+    return Entry(
+        detail=f"{user.name} signed in",
+        kind="user",
+        id=user.name,
+        data={"scopes": _spelled(token.scopes), "expires_in": token.expires_in},
+    )
