@@ -19,7 +19,7 @@ from auditlogservice.store.mongodb import open_mongodb
 from auditlogservice.store.mongodb.documents import document_of
 from auditlogservice.store.port import Submission
 from auditlogservice.store.sqlite import open_sqlite
-from auditlogservice.store.sqlite.searching import word
+from auditlogservice.store.sqlite.searching import words
 from auditlogservice.times import to_micros
 from bench.events import USER, draft, event
 
@@ -74,7 +74,7 @@ class RawSqlite:
         return connection
 
     def _rows(self, batch: Sequence[Entry]) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-        rows, words = [], []
+        rows, spelled = [], []
         for entry in batch:
             self._next += 1
             rows.append((
@@ -82,8 +82,8 @@ class RawSqlite:
                 to_micros(entry.timestamp), entry.logged.commitment, entry.draft.salt,
                 entry.draft.fingerprint, entry.record.payload,
             ))  # fmt: skip
-            words.append((self._next, " ".join(word(_TENANT, term) for term in entry.draft.terms)))
-        return rows, words
+            spelled.append((self._next, " ".join(words(_TENANT, entry.draft.terms))))
+        return rows, spelled
 
 
 class RawMongo:
