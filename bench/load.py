@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bench.servers import Server
 
 _SCRIPT = Path(__file__).with_name("load.lua")
+WARM_SECONDS = 0.3  # a turn before the first that counts
 _TIMEOUT = 30  # seconds for one answer: the naive service takes some
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _REFUSED = 400

@@ -30,11 +30,11 @@ QUICK = Plan(
     asked=50, workers=(1, 2),
 )  # fmt: skip
 FULL = Plan(
-    name="full", sizes=(10_000, 100_000), rounds=5, seconds=3, batches=4, batch_events=1_000,
+    name="full", sizes=(10_000, 100_000), rounds=5, seconds=2, batches=4, batch_events=1_000,
     asked=300, workers=(1, 2, 4),
 )  # fmt: skip
 LARGE = Plan(
-    name="large", sizes=(10_000, 100_000, 1_000_000), rounds=5, seconds=3, batches=4,
+    name="large", sizes=(10_000, 100_000, 1_000_000), rounds=5, seconds=2, batches=4,
     batch_events=1_000, asked=300, workers=(1, 2, 4),
 )  # fmt: skip
 

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 _HOW = (
     "Sides take turns in one run; a value is the median of its turns, with the lowest and the "
     "highest behind it. Everything runs on one machine, with shipped defaults; the user who reads "
-    "is the one who recorded. CPU is what the server's processes used for one answer, those of "
-    "mongod not included: other work on the machine changes it least."
+    "is the one who recorded, and AUDITLOG_SELF_AUDIT is `full`. CPU is what the server's "
+    "processes used for one answer, those of mongod not included: other work on the machine "
+    "changes it least."
 )
 
 

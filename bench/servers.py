@@ -133,8 +133,7 @@ def running(server: Server, *, users: bool = True) -> Iterator[Server]:
 def ours(name: str, folder: Path, *, store: str = "") -> Server:
     """Return this service over a store, SQLite in its folder if none is named, with its user.
 
-    The user has all scopes of a tenant and records what it reads, so nothing is noted in the
-    log about its questions.
+    The user reads what it has recorded itself, so that most of its questions leave no record.
     """
     settings = {"AUDITLOG_DATA_DIR": str(folder / "data"), "AUDITLOG_PORT": "0"}
     if store:

@@ -32,27 +32,31 @@ _SAME = 1.3  # how much longer a page may take in the largest log than in the sm
 
 
 def measure(field: Field) -> None:
-    plan, book = field.plan, field.book
-    for events in plan.sizes:
+    for events in field.plan.sizes:
         for name, log in field.logs.items():
-            spent = log.fill(events, batch=plan.batch_events)
-            del spent  # of unequal parts; `batching` measures this
+            log.fill(events, batch=field.plan.batch_events)
             _ask(field, name, log, events)
             _start(field, name, log.server, events)
             _post(field, name, log.server, events)
     for name, log in field.logs.items():
-        for what, aim in ((PAGE, 50), (NESTED, 50), (WORD, 50), (PROOF, 5)):
-            found = book.points[f"{what}, p99 ms"][name]
-            book.at_most(f"{what}, {name}: p99 at {plan.events:,}", [found[-1][1]], aim, "ms")
-        pages = [value for _, value in book.points[f"{PAGE}, p50 ms"][name]]
-        book.at_most(f"{PAGE}, {name}: p50 of the largest log by that of the smallest",
-                     [pages[-1] / pages[0]], _SAME, "×")  # fmt: skip
-        book.at_most(
-            f"start to ready, {name}: at {plan.events:,}",
-            [book.points["start to ready, s"][name][-1][1]], 2, "s",
-        )  # fmt: skip
+        _judge(field, name)
         _deep(field, name, log.server)
         _room(field, name, log)
+
+
+def _judge(field: Field, name: str) -> None:
+    book, most = field.book, field.plan.events
+
+    def seen(what: str) -> list[float]:
+        return [value for _, value in book.points[what][name]]
+
+    for what, aim in ((PAGE, 50), (NESTED, 50), (WORD, 50), (PROOF, 5)):
+        p99 = seen(f"{what}, p99 ms")[-1]
+        book.at_most(f"{what}, {name}: p99 at {most:,}", [p99], aim, "ms")
+    pages = seen(f"{PAGE}, p50 ms")
+    grown = pages[-1] / pages[0]
+    book.at_most(f"{PAGE}, {name}: p50 in the largest log by the smallest", [grown], _SAME, "×")
+    book.at_most(f"start to ready, {name}: at {most:,}", [seen("start to ready, s")[-1]], 2, "s")
 
 
 def _questions(log: Log, chance: random.Random) -> dict[str, Callable[[], str]]:
@@ -108,12 +112,8 @@ def _deep(field: Field, name: str, server: Server) -> None:
         spent.pop()  # which is seldom full
     end = max(1, min(_ENDS, len(spent) // 3))
     first, last = median(spent[:end]), median(spent[-end:])
-    field.book.at_most(
-        f"the last of {len(spent):,} pages by the first, {name}: p50",
-        [last / first],
-        _SAME,
-        "×",
-    )
+    what = f"the last of {len(spent):,} pages by the first, {name}: p50"
+    field.book.at_most(what, [last / first], _SAME, "×")
 
 
 def _next(link: str) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.events import body
-from bench.load import Request, drive
+from bench.load import WARM_SECONDS, Request, drive
 from bench.ratios import in_turns
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ def measure(field: Field) -> None:
     requests = [Request("POST", "/events", body(number)) for number in range(_BODIES)]
     servers = [log.server for log in field.logs.values()] + [field.framework]
     servers += [field.naive] if field.naive else []
-    sides = {
-        server.name: partial(drive, server, requests, clients=CLIENTS, seconds=field.plan.seconds)
-        for server in servers
-    }
+    sides = {server.name: partial(drive, server, requests, clients=CLIENTS) for server in servers}
     for take in sides.values():
-        take()  # warm
-    turns = in_turns(sides, field.plan.rounds)
+        take(seconds=WARM_SECONDS)
+    turns = in_turns(
+        {name: partial(take, seconds=field.plan.seconds) for name, take in sides.items()},
+        field.plan.rounds,
+    )
     rates = {name: [each.rate for each in taken] for name, taken in turns.items()}
     what = f"single POST, {CLIENTS} clients"
     for name, taken in turns.items():

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 from pymongo import MongoClient
 
 from bench.events import INSTANCES, RARE_NAME, USER, event, instance
-from bench.load import Request, drive
+from bench.load import WARM_SECONDS, Request, drive
 from bench.ratios import in_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bench.field import Field
-    from bench.load import Turn
-    from bench.servers import Server
 
 CLIENTS = 32
 _FILL = 2_000
@@ -62,23 +60,22 @@ def _compare(
     paths: Callable[[list[str]], list[str]],
     naive_paths: Callable[[list[str]], list[str]] | None = None,
 ) -> None:
-    sides = {
-        name: partial(_turn, field, log.server, paths(log.ids)) for name, log in field.logs.items()
-    }
+    asked = {name: (log.server, paths(log.ids)) for name, log in field.logs.items()}
     if field.naive is not None:
-        asked = (naive_paths or paths)(field.naive_ids)
-        sides["naive"] = partial(_turn, field, field.naive, asked)
+        asked["naive"] = field.naive, (naive_paths or paths)(field.naive_ids)
+    sides = {
+        name: partial(drive, server, [Request("GET", path) for path in of], clients=CLIENTS)
+        for name, (server, of) in asked.items()
+    }
     for take in sides.values():
-        take()  # warm
-    turns = in_turns(sides, field.plan.rounds)
+        take(seconds=WARM_SECONDS)
+    turns = in_turns(
+        {name: partial(take, seconds=field.plan.seconds) for name, take in sides.items()},
+        field.plan.rounds,
+    )
     for name, taken in turns.items():
         field.book.turns(f"{what}, {CLIENTS} clients", name, taken)
     for name in field.logs:
         if field.naive is not None:
-            of, to = ([each.rate for each in turns[side]] for side in (name, "naive"))
-            field.book.times_as_much(f"{what}, {name} by naive", of, to, aim)
-
-
-def _turn(field: Field, server: Server, paths: list[str]) -> Turn:
-    requests = [Request("GET", path) for path in paths]
-    return drive(server, requests, clients=CLIENTS, seconds=field.plan.seconds)
+            ours, naive = ([each.rate for each in turns[side]] for side in (name, "naive"))
+            field.book.times_as_much(f"{what}, {name} by naive", ours, naive, aim)

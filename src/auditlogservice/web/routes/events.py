@@ -68,7 +68,7 @@ async def record_event(request: Request, caller: Writer) -> Response:
             raise IdempotencyKeyReused
 
 
-RECORD = router.routes[0]  # the route of `record_event`
+RECORD = router.routes[0]  # the route of `record_event`, for who goes past the router
 
 
 def idempotency_key(request: Request) -> str | None:
