@@ -22,7 +22,7 @@ export UV_PYTHON_DOWNLOADS := never
 PIP := $(BIN)/python -m pip install --quiet --require-hashes
 PACKAGE := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 
-.PHONY: help serve test coverage test-deep bench-questions check fix lock clean
+.PHONY: help serve test coverage test-deep bench bench-quick bench-questions check fix lock clean
 
 help: ## say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -39,8 +39,17 @@ coverage: $(VENV)/.dev ## run them and say which lines and branches none of them
 test-deep: $(VENV)/.dev ## run the long variants of the tests
 	$(BIN)/python -m pytest -m deep --timeout=3600 $(ARGS)
 
+# The mongod of the tests is used; wrk makes the load where it is installed.
+BENCH := PYTHONPATH=tests $(BIN)/python -m bench
+
+bench: $(VENV)/.dev ## measure for a quarter of an hour, write bench/results.md (ARGS="--plan large")
+	$(BENCH) $(ARGS)
+
+bench-quick: $(VENV)/.dev ## the same in two minutes, with smaller logs
+	$(BENCH) --plan quick $(ARGS)
+
 bench-questions: $(VENV)/.dev ## how long questions take (ARGS="--events 1000000 --store mongodb://…")
-	$(BIN)/python bench/questions.py $(ARGS)
+	$(BIN)/python -m bench.questions $(ARGS)
 
 check: $(VENV)/.dev ## lint, types, import rules, dependencies, lock files; changes nothing
 	$(BIN)/ruff check

@@ -3,7 +3,7 @@
 It appends made-up entries in groups, as a recorder would, and prints leaves a second; then it
 makes and verifies proofs at random places, and prints medians and the 99th percentile.
 
-    python bench/merkle.py --leaves 1000000 --group 1000
+    python -m bench.merkle --leaves 1000000 --group 1000
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ It makes events of the same shape with a fixed seed, asks each question several 
 values, newest and oldest first in turn, and prints medians and the 99th percentile. A store that
 holds events of an earlier run is used as it is, and only filled up.
 
-    python bench/questions.py --events 1000000
-    python bench/questions.py --events 1000000 --store 'mongodb://127.0.0.1/bench?replicaSet=rs0'
+    python -m bench.questions --events 1000000
+    python -m bench.questions --events 1000000 --store 'mongodb://127.0.0.1/bench?replicaSet=rs0'
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import platform
 import random
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from statistics import median, quantiles
 from typing import TypeAlias
@@ -24,9 +24,7 @@ from typing import TypeAlias
 import apsw
 
 from auditlogservice import __version__
-from auditlogservice.entries import SALT_BYTES
 from auditlogservice.errors import QueryTimeout
-from auditlogservice.events import Draft, EventId, read_event
 from auditlogservice.filters import (
     EVERYTHING,
     Compare,
@@ -42,15 +40,13 @@ from auditlogservice.filters import (
 from auditlogservice.runtime.settings import load_settings
 from auditlogservice.runtime.wiring import Store, open_store
 from auditlogservice.store.port import PageQuery, Submission
-from auditlogservice.terms import terms_of
 from auditlogservice.times import format_utc
+from bench.events import EVERY, START, draft
 
 Question: TypeAlias = Callable[[], Filter]
 
 TENANT = "bench"
 BATCH = 1_000
-START = datetime(2026, 1, 1, tzinfo=UTC)
-EVERY = timedelta(seconds=0.5)  # between two events
 WORDS = ["invoice", "ledger", "report", "customer", "payment", "refund", "policy", "device"]
 NAMES = ["User Logged In", "File Read", "Order Paid", "Key Rotated"]
 TYPES = ["auth.login", "file.read", "order.paid", "key.rotate"]
@@ -75,27 +71,14 @@ def event(number: int, chance: random.Random) -> dict[str, object]:
     }
 
 
-def draft(number: int) -> Draft:
-    told = event(number, random.Random(number))
-    read = read_event(told, now=START)  # type: ignore[arg-type] # it is JSON
-    return Draft(
-        id=EventId(f"{number:024x}"),
-        tenant=TENANT,
-        user_id="svc",
-        keyed=False,
-        received_at=START + number * EVERY,
-        fingerprint=read.fingerprint,
-        body=read.body,
-        terms=terms_of({**read.told, "user_id": "svc"}),
-        salt=random.Random(number).randbytes(SALT_BYTES),
-    )
-
-
 async def fill(store: Store, events: int) -> None:
     there = await store.events.end(TENANT)
     spent = 0.0
     for first in range(there, events, BATCH):
-        drafts = tuple(draft(number) for number in range(first, min(first + BATCH, events)))
+        drafts = tuple(
+            draft(number, event(number, random.Random(number)), tenant=TENANT, user="svc")
+            for number in range(first, min(first + BATCH, events))
+        )
         start = time.perf_counter()
         await store.events.append([Submission(drafts)])
         spent += time.perf_counter() - start

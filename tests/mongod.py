@@ -56,6 +56,7 @@ class Mongod:
     binary: Path
     folder: Path
     arguments: Sequence[str] = ()
+    cache_gb: float = 0.25
     port: int = field(default_factory=_free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -72,7 +73,7 @@ class Mongod:
                 *("--dbpath", str(self.folder), "--port", str(self.port)),
                 *("--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet"),
                 *("--logpath", str(self.folder / "mongod.log"), "--logappend"),
-                *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "200"),
+                *("--wiredTigerCacheSizeGB", str(self.cache_gb), "--oplogSize", "200"),
                 *("--setParameter", "enableTestCommands=1"),  # for failpoints
                 *("--setParameter", "diagnosticDataCollectionEnabled=false"),
                 *self.arguments,
@@ -118,10 +119,12 @@ class ReplicaSet:
     name: str = "rs0"
 
     @classmethod
-    def create(cls, binary: Path, folder: Path, *, size: int = 1) -> Self:
+    def create(
+        cls, binary: Path, folder: Path, *, size: int = 1, cache_gb: float = Mongod.cache_gb
+    ) -> Self:
         return cls(
             [
-                Mongod(binary, folder / str(number), ("--replSet", cls.name))
+                Mongod(binary, folder / str(number), ("--replSet", cls.name), cache_gb)
                 for number in range(size)
             ]
         )

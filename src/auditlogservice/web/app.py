@@ -14,6 +14,7 @@ from auditlogservice.web.budgets import BUDGETS
 from auditlogservice.web.documents import JSON, SCHEMAS
 from auditlogservice.web.documents import problems as problem_answers
 from auditlogservice.web.edge import Edge
+from auditlogservice.web.ingest import Ingest
 from auditlogservice.web.routes import (
     anchors,
     api_tokens,
@@ -83,6 +84,7 @@ def create_app(
         quotas,        health, limits, pages,
     ):  # fmt: skip
         app.include_router(module.router)
+    app.add_middleware(Ingest)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id, hosts=hosts, proxies=proxies)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign] # FastAPI's documented way
     return app

@@ -40,10 +40,18 @@ async def _caller(
     needed: SecurityScopes,
     _documented: Annotated[str | None, Depends(_scheme)],
 ) -> Principal:
+    return await let_in(request, *map(Scope, needed.scopes))
+
+
+async def let_in(request: Request, *needed: Scope) -> Principal:
+    """Return the caller, who has all of these scopes, and count the call.
+
+    Raises NotAuthenticated, InsufficientScope, and what `budgets.begin` raises.
+    """
     principal = await caller_of(request)
     request.state.principal = principal  # for the record, if it is refused
-    for scope in needed.scopes:
-        principal.require(Scope(scope))
+    for scope in needed:
+        principal.require(scope)
     await budgets.begin(request, principal)
     return principal
 

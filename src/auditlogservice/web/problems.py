@@ -390,19 +390,24 @@ def _methods(app: FastAPI, path: str) -> list[str]:
     ]
 
 
+async def answer_refusal(request: Request, error: AuditLogError) -> Response:
+    """Return the error as an answer, once it is on record and counted where it has to be."""
+    if isinstance(error, errors.InsufficientScope | errors.NotAuthenticated):
+        try:
+            await record_denial(request, error)
+        except errors.Unavailable as unrecorded:
+            error = unrecorded
+    if isinstance(error, errors.Limited):
+        services(request).metrics.limited(error.standing.policy)
+    return answer_error(request, error)
+
+
 def install(app: FastAPI) -> None:
     """Make every failure of the app an answer of this module."""
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, AuditLogError)  # noqa: S101 - how it is registered
-        if isinstance(error, errors.InsufficientScope | errors.NotAuthenticated):
-            try:
-                await record_denial(request, error)
-            except errors.Unavailable as unrecorded:
-                error = unrecorded
-        if isinstance(error, errors.Limited):
-            services(request).metrics.limited(error.standing.policy)
-        return answer_error(request, error)
+        return await answer_refusal(request, error)
 
     async def routing(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - how it is registered

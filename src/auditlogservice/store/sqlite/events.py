@@ -18,7 +18,7 @@ from auditlogservice.store.sqlite.database import Watch
 from auditlogservice.store.sqlite.documents import holds_of
 from auditlogservice.store.sqlite.forgetting import forget
 from auditlogservice.store.sqlite.ledger import tiles_of
-from auditlogservice.store.sqlite.searching import Search, first_at, word
+from auditlogservice.store.sqlite.searching import Search, first_at, words
 from auditlogservice.terms import terms_of
 from auditlogservice.tiles import growing_tiles
 from auditlogservice.times import from_micros, to_micros
@@ -151,7 +151,7 @@ def _bury(
     kept = _kept(*columns)
     fate, is_new = judge(burial, Known(None, kept), holds)
     if is_new and isinstance(kept, Record):
-        forget(connection, place, _words(number, terms_of(kept.fields())))
+        forget(connection, place, words(number, terms_of(kept.fields())))
         connection.execute(
             "UPDATE records SET payload=NULL, salt=NULL, fingerprint=NULL,"
             " erased_at=?, erased_by=?, erased_why=? WHERE row=?",
@@ -215,7 +215,7 @@ def _insert(connection: apsw.Connection, numbers: dict[str, int], admission: Adm
     connection.executemany(
         "INSERT INTO terms (rowid, words) VALUES (?, ?)",
         (
-            (row, " ".join(_words(numbers[entry.draft.tenant], entry.draft.terms)))
+            (row, " ".join(words(numbers[entry.draft.tenant], entry.draft.terms)))
             for row, entry in enumerate(admission.entries, first)
         ),
     )
@@ -251,10 +251,6 @@ def _columns(tenant: int, entry: Entry) -> tuple[object, ...]:
         entry.draft.fingerprint,
         record.payload,
     )
-
-
-def _words(tenant: int, terms: Iterable[str]) -> list[str]:
-    return [word(tenant, term) for term in terms]
 
 
 # ---- reading ------------------------------------------------------------------

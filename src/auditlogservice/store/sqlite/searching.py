@@ -26,6 +26,8 @@ from auditlogservice.filters import matches
 from auditlogservice.terms import asked_by, terms_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import apsw
 
     from auditlogservice.asked import Asked
@@ -41,6 +43,8 @@ _FEW = 2_000  # rows that are looked at one by one, without a second thought
 # What the tokenizer would split at, and the quote of its query language. Index and query pass
 # through the same table; that two texts may become one only adds candidates.
 _WORD = str.maketrans({chr(code): "~" for code in (*range(33), 34, 39, 127)})
+_BETWEEN = "\x1f"  # between words that are spelled together; seldom in a term
+_ALL_BUT_BETWEEN = {code: sign for code, sign in _WORD.items() if code != ord(_BETWEEN)}
 
 _BY_SEQUENCE = (
     "SELECT sequence, id, payload FROM records WHERE tenant=? AND sequence BETWEEN ? AND ?"
@@ -55,6 +59,15 @@ _BY_ID = "SELECT sequence, id, payload FROM records WHERE id=? AND tenant=?"
 def word(tenant: int, term: str) -> str:
     """One word of the index; the tenant is part of it, so that no query meets another's rows."""
     return f"{tenant}:{term.translate(_WORD)}"
+
+
+def words(tenant: int, terms: Collection[str]) -> list[str]:
+    """Return the `word` of each term: all in one go, which takes a fifth of the time."""
+    head = f"{tenant}:"
+    text = head + f"{_BETWEEN}{head}".join(terms)
+    if text.count(_BETWEEN) != len(terms) - 1:  # it is in a term, too
+        return [word(tenant, term) for term in terms]
+    return text.translate(_ALL_BUT_BETWEEN).split(_BETWEEN)
 
 
 class Search:

@@ -1,0 +1,97 @@
+"""`python -m bench`: run what the plan says, and write the report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import machine, plot, report
+from bench.book import Book
+from bench.field import Field, Log
+from bench.load import generator
+from bench.measures import (
+    batching,
+    exporting,
+    growing,
+    posting,
+    pressing,
+    reading,
+    sealing,
+    spreading,
+    verifying,
+)
+from bench.mongo import replica_set
+from bench.plan import FULL, PLANS
+from bench.servers import framework, naive, ours, running
+
+if TYPE_CHECKING:
+    from bench.plan import Plan
+
+_HERE = Path(__file__).parent
+_MEASURES = (
+    growing, reading, exporting, verifying, batching, posting, sealing, spreading, pressing,
+)  # fmt: skip
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench", description="Measure, and write a report.")
+    parser.add_argument("--plan", choices=PLANS, default=FULL.name)
+    parser.add_argument("--sqlite-only", action="store_true", help="go without a mongod")
+    parser.add_argument("--report", type=Path, default=_HERE / "results.md")
+    parser.add_argument("--plot", type=Path, help="write the growth as SVG, too")
+    parser.add_argument("--data", type=Path, help="a folder on the disk to measure")
+    told = parser.parse_args()
+    plan, book = PLANS[told.plan], Book()
+    with tempfile.TemporaryDirectory(prefix="auditlog-bench-", dir=told.data) as name:
+        found = machine.describe(Path(name))
+        start = time.monotonic()
+        _run(plan, book, Path(name), with_mongo=not told.sqlite_only)
+        found["load after"] = machine.load()
+        found["took"] = f"{time.monotonic() - start:.0f} s, plan {plan.name}"
+    command = " ".join(["python -m bench", *sys.argv[1:]])
+    told.report.write_text(report.markdown(book, machine=found, command=command, load=generator()))
+    if told.plot:
+        told.plot.write_text(plot.svg(book.points))
+    print(f"{told.report} is written")
+    return 1 if book.failures else 0
+
+
+def _run(plan: Plan, book: Book, folder: Path, *, with_mongo: bool) -> None:
+    with ExitStack() as stack:
+        field = _open(plan, book, folder, stack, with_mongo=with_mongo)
+        for measure in _MEASURES:
+            name, start = measure.__name__.rpartition(".")[2], time.monotonic()
+            try:
+                measure.measure(field)
+            except Exception as error:  # noqa: BLE001 - the other measures still say something
+                book.failures.append(f"**{name} failed**: {error!r}")
+            print(f"{name:12}{time.monotonic() - start:6.0f} s", flush=True)
+
+
+def _open(plan: Plan, book: Book, folder: Path, stack: ExitStack, *, with_mongo: bool) -> Field:
+    """Start everything that takes part; the stack ends it."""
+    field = Field(
+        plan=plan,
+        folder=folder,
+        book=book,
+        logs={"SQLite": Log(stack.enter_context(running(ours("SQLite", folder / "sqlite"))))},
+        framework=stack.enter_context(running(framework(folder / "framework"), users=False)),
+    )
+    field.mongo = stack.enter_context(replica_set(folder)) if with_mongo else None
+    if field.mongo is None:
+        book.notes.append("There was no mongod: MongoDB and the naive service were left out.")
+        return field
+    over = ours("MongoDB", folder / "mongodb", store=field.mongo.url("ours"))
+    field.logs["MongoDB"] = Log(stack.enter_context(running(over)))
+    field.naive_database = field.mongo.url("naive")
+    field.naive = stack.enter_context(running(naive(folder / "naive", field.naive_database)))
+    return field
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What the parts can do at most: the framework without a store, the stores without a service."""

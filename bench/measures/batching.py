@@ -1,0 +1,51 @@
+"""Batches over HTTP, against the store alone with what the service would write."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bench.limits.stores import RawMongo, RawSqlite, entries
+from bench.ratios import in_turns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from auditlogservice.store.admission import Entry
+    from bench.field import Field, Log
+
+_BY_RAW = 0.5  # the goal: how much of the store's own rate
+
+
+def measure(field: Field) -> None:
+    plan = field.plan
+    made = entries(0, plan.batches * plan.batch_events)
+    batches = [
+        made[first : first + plan.batch_events] for first in range(0, len(made), plan.batch_events)
+    ]
+    raw: dict[str, RawSqlite | RawMongo] = {"SQLite": RawSqlite(field.folder / "raw" / "audit.db")}
+    if field.mongo is not None:
+        raw["MongoDB"] = RawMongo(field.mongo.url("raw"))
+    sides: dict[str, Callable[[], float]] = {}
+    for name, store in raw.items():
+        asyncio.run(store.prepare())
+        sides[name] = partial(_ours, field, field.logs[name])
+        sides[f"{name} alone"] = partial(_alone, store, batches)
+    turns = in_turns(sides, plan.rounds)
+    what = f"batches of {plan.batch_events:,}"
+    for name, rates in turns.items():
+        field.book.values(what, name, rates, "events/s")
+    for name in raw:
+        field.book.times_as_much(
+            f"{what}, {name} by the store alone", turns[name], turns[f"{name} alone"], _BY_RAW
+        )
+
+
+def _ours(field: Field, log: Log) -> float:
+    events = field.plan.batches * field.plan.batch_events
+    return events / log.fill(log.told + events, batch=field.plan.batch_events)
+
+
+def _alone(store: RawSqlite | RawMongo, batches: Sequence[Sequence[Entry]]) -> float:
+    return sum(map(len, batches)) / store.insert(batches)

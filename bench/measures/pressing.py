@@ -1,0 +1,128 @@
+"""Five times as many batches as can be written: what is refused, how soon, and what is kept.
+
+Batches come in at their times, whether or not those before were answered. Each has a connection
+of its own, as from so many callers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TYPE_CHECKING
+
+from bench.calls import calling
+from bench.events import bodies
+from bench.load import Connection, Request, percentile
+
+if TYPE_CHECKING:
+    from bench.field import Field, Log
+    from bench.servers import Server
+
+_TIMES = 5
+_TURNS = 5  # so many of one turn it lasts
+_LEAST = 40  # batches: more than may be on their way in at once
+_MOST = 400  # batches, so that this program stays smaller than what it measures
+_OK, _UNAVAILABLE = 200, 503
+_REFUSAL_MS = 50  # the goal
+_LOOK = 0.1
+
+
+@dataclass(slots=True)
+class _Seen:
+    kept: int = 0  # events
+    refusals: list[float] = field(default_factory=list)  # milliseconds
+    without_retry_after: int = 0
+    lost: int = 0  # requests without an answer, whose fate nobody told
+    other: int = 0
+    most_mib: float = 0.0
+
+
+def measure(field: Field) -> None:
+    for name, log in field.logs.items():
+        sustainable = next(
+            each.value.median for each in field.book.figures
+            if each.what.startswith("batches of") and each.side == name and each.value
+        )  # fmt: skip
+        _press(field, name, log, sustainable * _TIMES / field.plan.batch_events)
+
+
+def _press(field: Field, name: str, log: Log, rate: float) -> None:
+    book, size = field.book, field.plan.batch_events
+    before, memory = _end(log.server), log.server.resident_mib()
+    batch = Request("POST", "/events/batch", b"[" + b",".join(bodies(0, size)) + b"]")
+    seen = asyncio.run(_send(log.server, batch, rate, field.plan.seconds * _TURNS))
+    grown = _end(log.server) - before
+    book.values(
+        "back-pressure, batches", name, [rate], f"/s offered, {_TIMES}× what was written before"
+    )
+    book.values("back-pressure, memory that was taken", name, [seen.most_mib - memory], "MiB")
+    if seen.refusals:
+        book.times(
+            "back-pressure, refusals",
+            name,
+            p50=median(seen.refusals),
+            p99=percentile(seen.refusals),
+        )
+        book.at_most(
+            f"back-pressure, {name}: p99 of refusals", [percentile(seen.refusals)], _REFUSAL_MS,
+            "ms",
+        )  # fmt: skip
+    book.at_most(f"back-pressure, {name}: refusals without Retry-After",
+                 [seen.without_retry_after], 0)  # fmt: skip
+    book.at_most(f"back-pressure, {name}: accepted events that are not there",
+                 [max(0, seen.kept - grown)], 0)  # fmt: skip
+    book.at_most(f"back-pressure, {name}: answers of another kind", [seen.other], 0)
+    book.notes.append(
+        f"Back-pressure, {name}: {seen.kept:,} events accepted, {len(seen.refusals):,} batches "
+        f"refused with 503, {seen.lost:,} connections ended without an answer; the log grew by "
+        f"{grown:,}."
+    )
+
+
+async def _send(server: Server, batch: Request, rate: float, seconds: float) -> _Seen:
+    seen = _Seen()
+    count = min(max(_LEAST, int(rate * seconds)), _MOST)
+    async with asyncio.timeout(300):
+        watch = asyncio.ensure_future(_watch(server, seen))
+        try:
+            async with asyncio.TaskGroup() as group:
+                start = time.perf_counter()
+                for number in range(count):
+                    await asyncio.sleep(start + number / rate - time.perf_counter())
+                    group.create_task(_one(server, batch, seen))
+        finally:
+            watch.cancel()
+    return seen
+
+
+async def _one(server: Server, batch: Request, seen: _Seen) -> None:
+    connection = Connection(server.url, server.token)
+    try:
+        answer = await connection.send(batch)
+    except (OSError, asyncio.IncompleteReadError):
+        seen.lost += 1
+        return
+    finally:
+        connection.close()
+    if answer.status == _OK:
+        seen.kept += answer.body.count(b'"sequence":')
+    elif answer.status == _UNAVAILABLE:
+        seen.refusals.append(answer.seconds * 1e3)
+        seen.without_retry_after += b"\r\nretry-after:" not in answer.head.lower()
+    else:
+        seen.other += 1
+
+
+async def _watch(server: Server, seen: _Seen) -> None:
+    while True:
+        seen.most_mib = max(seen.most_mib, server.resident_mib())
+        await asyncio.sleep(_LOOK)
+
+
+def _end(server: Server) -> int:
+    with calling(server) as caller:
+        (newest,) = caller.get("/events?sort=-timestamp&limit=1").json()
+    sequence: int = newest["sequence"]
+    return sequence + 1

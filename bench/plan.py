@@ -1,0 +1,41 @@
+"""How long and how large a run is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    name: str
+    sizes: tuple[int, ...]  # events at which growth is looked at; all else at the last
+    rounds: int  # turns of each side
+    seconds: float  # one turn under load; wrk counts whole ones only
+    batches: int  # in one turn
+    batch_events: int
+    asked: int  # how often one caller puts each question
+    workers: tuple[int, ...]
+
+    @property
+    def events(self) -> int:
+        return self.sizes[-1]
+
+
+TINY = Plan(
+    name="tiny", sizes=(200,), rounds=1, seconds=0.2, batches=1, batch_events=50, asked=5,
+    workers=(),
+)  # fmt: skip
+QUICK = Plan(
+    name="quick", sizes=(1_000, 4_000), rounds=2, seconds=1, batches=1, batch_events=1_000,
+    asked=50, workers=(1, 2),
+)  # fmt: skip
+FULL = Plan(
+    name="full", sizes=(10_000, 100_000), rounds=5, seconds=2, batches=4, batch_events=1_000,
+    asked=300, workers=(1, 2, 4),
+)  # fmt: skip
+LARGE = Plan(
+    name="large", sizes=(10_000, 100_000, 1_000_000), rounds=5, seconds=2, batches=4,
+    batch_events=1_000, asked=300, workers=(1, 2, 4),
+)  # fmt: skip
+
+PLANS = {plan.name: plan for plan in (TINY, QUICK, FULL, LARGE)}

@@ -1,0 +1,139 @@
+"""The benchmark runs, and what it reports is what it saw."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import pytest
+
+import auditlogservice
+from bench import plot, report
+from bench.book import Book
+from bench.events import body
+from bench.load import Failed, Request, Turn, drive
+from bench.ratios import Spread, in_turns, ratio
+from bench.servers import Server, framework, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+SOURCE = Path(auditlogservice.__file__).parents[1]
+
+MEASURED = {
+    "page of 100, one event in four, at 200",
+    "equality on a nested path, at 200",
+    "word search, at 200",
+    "proof of inclusion, at 200",
+    "count, at 200",
+    "start to ready, at 200",
+    "single POST, at 200",
+    "bytes on disk an event, indexes and tree included",
+    "read by id, 32 clients",
+    "first 100 of all, 32 clients",
+    "100 by name, 32 clients",
+    "by a nested path, 32 clients",
+    "export, NDJSON",
+    "verify over HTTP",
+    "batches of 50",
+    "single POST, 64 clients",
+    "commitment, leaf and tiles",
+    "back-pressure, batches",
+}
+
+
+def rows(text: str, heading: str) -> list[list[str]]:
+    table = text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return [re.split(r" *\| *", line)[1:-1] for line in table.splitlines() if line[:1] == "|"][2:]
+
+
+def test_a_small_run_measures_everything_that_sqlite_has_a_part_in(tmp_path: Path) -> None:
+    made = tmp_path / "results.md"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "bench", "--plan", "tiny", "--sqlite-only"),
+            *("--report", str(made), "--plot", str(tmp_path / "growth.svg")),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{SOURCE}"},  # noqa: TID251
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    text = made.read_text() if made.exists() else ""
+    assert done.returncode == 0, f"{done.stderr}\n{text[-2_000:]}"
+    figures = rows(text, "Figures")
+    assert {what for what, *_ in figures} >= MEASURED
+    assert {side for _, side, *_ in figures} == {
+        "SQLite", "SQLite alone", "framework", "one event",
+    }  # fmt: skip
+    assert rows(text, "Goals")
+    assert ET.parse(tmp_path / "growth.svg").getroot().tag.endswith("svg")
+
+
+# ---- the load ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(framework(tmp_path_factory.mktemp("framework")), users=False) as started:
+        yield started
+
+
+SHORT, LONG = 0.1, 1.0  # by the asyncio client; by wrk, if it is installed
+
+
+@pytest.mark.parametrize("seconds", [SHORT, LONG])
+def test_load_counts_answers_and_takes_their_time(server: Server, seconds: float) -> None:
+    requests = [Request("POST", "/events", body(number)) for number in range(4)]
+    turn = drive(server, requests, clients=2, seconds=seconds)
+    assert turn.rate > 1
+    assert 0 < turn.p50 <= turn.p99
+
+
+@pytest.mark.parametrize("seconds", [SHORT, LONG])
+def test_load_that_is_refused_is_no_result(server: Server, seconds: float) -> None:
+    with pytest.raises((Failed, ExceptionGroup)):
+        drive(server, [Request("POST", "/events", b"{}")], clients=2, seconds=seconds)
+
+
+# ---- what becomes of figures --------------------------------------------------------------
+
+
+def test_sides_take_turns() -> None:
+    seen = list[str]()
+    in_turns({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, 2)
+    assert seen == ["a", "b", "a", "b"]
+
+
+def test_a_ratio_compares_each_turn_with_its_neighbour() -> None:
+    assert ratio([10, 20, 90], [10, 10, 30]) == Spread(median=2, low=1, high=3)
+
+
+def test_a_goal_is_met_by_the_median() -> None:
+    book = Book()
+    book.times_as_much("fast enough", [8, 10, 12], [1, 1, 1], 10)
+    book.at_most("slow", [3, 4, 5], 3, "ms")
+    assert [goal.is_met for goal in book.goals] == [True, False]
+
+
+def test_a_failed_measure_is_in_the_report() -> None:
+    book = Book(failures=["**posting failed**: a reason"])
+    book.turns("single POST", "naive", [Turn(rate=1_234.5, p50=0.5, p99=20.25, cpu=150)])
+    text = report.markdown(book, machine={"CPU": "any"}, command="make bench", load="wrk")
+    assert rows(text, "Figures") == [["single POST", "naive", "1,234 /s", "0.5", "20.2", "150"]]
+    assert "- **posting failed**: a reason" in text
+
+
+def test_what_takes_as_long_in_any_log_is_a_level_line() -> None:
+    drawn = plot.svg({"page": {"SQLite": [(1_000, 2.0), (100_000, 2.0)]}})
+    (path,) = re.findall(r'd="M([\d. L]+)" fill="none"', drawn)
+    (x1, y1), (x2, y2) = (point.split() for point in path.split("L"))
+    assert float(x1) < float(x2)
+    assert y1 == y2
