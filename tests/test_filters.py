@@ -221,7 +221,8 @@ def test_what_exists_has_a_value_other_than_null_at_it_or_below(path: str, *, th
 
 
 def test_every_field_of_an_event_can_be_asked_for() -> None:
-    assert set(EventModel.model_fields) | {"_id", "sequence", "timestamp", "user_id"} == TOP_LEVEL
+    ours = {"_id", "flagged", "redacted", "sequence", "timestamp", "user_id"}
+    assert set(EventModel.model_fields) | ours == TOP_LEVEL
 
 
 # ---- one and the same element -----------------------------------------------------------------

@@ -260,6 +260,7 @@ async def test_no_secret_of_a_sign_in_is_in_the_logs(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("DEBUG")
+    caplog.set_level("DEBUG", logger="httpx2")  # whatever a test before this one has set
     provider.person("alice", "auditors")
     browser = Browser(outside)
     answer = await begun(browser, provider)

@@ -55,6 +55,8 @@ async def test_a_role_can_do_what_the_document_says_and_nothing_else(
     owner = await memory_api.add("owner")
     names = await made(memory_api, owner)
     headers = await memory_api.add(role, *ROLES[role])
+    own = await memory_api.http.post("/me/tokens", json={"label": "own"}, headers=headers)
+    names["own_token_id"] = own.json()["id"]
     can = set()
     for route in sorted(SCOPED, key=made_last):
         answer = await call(memory_api, route, headers, names)

@@ -49,7 +49,7 @@ class SqliteEventStore:
         def work(connection: apsw.Connection) -> list[Answer]:
             has_room = self._database.has_room()
             admitted = [each for each in submissions if has_room or each.urgent]
-            if not admitted:
+            if submissions and not admitted:
                 raise StorageFull
             answers = iter(_append(connection, admitted))
             return [
