@@ -134,6 +134,7 @@ def _require_some(owned: frozenset[Scope], wanted: frozenset[Scope] | None) -> N
 @router.post(
     "/revoke",
     summary="End a token",
+    response_class=Response,  # without a body
     responses={
         200: {"description": "The token is good for nothing"},
         **problems(400, 401, 408, 413, 415, 503),
