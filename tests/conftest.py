@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from auditlogservice.store.port import AccountStore, DocumentStore, EventStore, LedgerStore
 
-pytest_plugins = ["authority", "goverifier", "running", "stub"]
+pytest_plugins = ["authority", "canaille_server", "goverifier", "running", "stub"]
 
 # ---- hypothesis -----------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ Messages are for people; they never carry a driver's text, a secret or a stack.
     ├── AccessRefused
     │   ├── NotAuthenticated
     │   ├── InsufficientScope
+    │   ├── CrossSiteRequest
+    │   ├── SignInRefused
     │   └── TokenRequestRefused ── InvalidGrant, InvalidClient, InvalidTokenRequest,
     │                              InvalidScope, UnsupportedGrantType
     ├── NotFound ── EventNotFound, UserNotFound, ClientNotFound
@@ -21,7 +23,7 @@ Messages are for people; they never carry a driver's text, a secret or a stack.
     ├── Conflict ── UserExists, ClientExists, EventHeld, OwnRecordKept, Outdated
     ├── Limited ── TooManyAttempts, RateLimited, QuotaExceeded
     ├── Unavailable ── Overloaded, StoreUnreachable, StorageFull, StoreBroken, QueryTimeout,
-    │                   NotSigned, LedgerDamaged, OutcomeUnknown
+    │                   NotSigned, LedgerDamaged, IssuerUnreachable, OutcomeUnknown
     ├── ProofInvalid
     └── UnsafeSetup
 """
@@ -140,6 +142,17 @@ class InsufficientScope(AccessRefused):
     def __init__(self, scope: str) -> None:
         super().__init__(f"this needs the scope {scope}")
         self.scope = scope
+
+
+class CrossSiteRequest(AccessRefused):
+    """The request bears a session's cookie, and it was another site that had it sent."""
+
+    def __init__(self) -> None:
+        super().__init__("a session's cookie counts only in requests from pages of this service")
+
+
+class SignInRefused(AccessRefused):
+    """A sign-in at the external issuer came to nothing. The message says what is wrong with it."""
 
 
 class TokenRequestRefused(AccessRefused):
@@ -372,6 +385,12 @@ class LedgerDamaged(Unavailable):
     """What is stored of the log does not prove itself. The message says what does not fit."""
 
     retry_after = 60
+
+
+class IssuerUnreachable(Unavailable):
+    """The external issuer does not answer, or not as OpenID Connect says. The message says how."""
+
+    retry_after = 10
 
 
 class OutcomeUnknown(Unavailable):

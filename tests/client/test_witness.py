@@ -10,8 +10,8 @@ import pytest
 
 from auditlogservice.anchors import Cosigned, Disputed, LastCosigned, Refused, Unreachable
 from auditlogservice.checkpoints import AddCheckpoint, Checkpoint
-from auditlogservice.client import posting
-from auditlogservice.client.posting import MAX_ANSWER
+from auditlogservice.client import foreign
+from auditlogservice.client.foreign import MAX_ANSWER
 from auditlogservice.client.witness import HttpWitness, WitnessAddress, parse_witnesses
 from auditlogservice.errors import MalformedInput
 from auditlogservice.merkle import leaf_hash
@@ -149,7 +149,7 @@ async def test_a_good_cosignature_among_those_of_strangers_is_found(
 
 
 async def test_a_slow_witness_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(posting, "PATIENCE", 0.05)
+    monkeypatch.setattr(foreign, "PATIENCE", 0.05)
 
     async def dawdle(_: httpx2.Request) -> httpx2.Response:
         await asyncio.sleep(60)

@@ -262,6 +262,11 @@ def test_a_server_that_cannot_work_says_why_in_a_line(tmp_path: Path) -> None:
     assert "--port" in refused("--host", "192.0.2.1")
 
 
+def complaints(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """What the command says for people: the tests may run as root, which it warns of."""
+    return [line for line in done.stderr.splitlines() if "runs as root" not in line]
+
+
 def run_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [COMMAND, *arguments],
@@ -291,8 +296,8 @@ def test_a_bad_token_key_is_one_line_and_exit_1(
         "--workers", workers,
     )  # fmt: skip
     assert done.returncode == 1
-    assert why in done.stderr
-    assert done.stderr.count("\n") == 1
+    (complaint,) = complaints(done)
+    assert why in complaint
 
 
 REFUSING = """
@@ -322,7 +327,7 @@ def test_a_setup_that_the_application_refuses_at_its_start_is_one_line_too(
         check=False,
         timeout=60,
     )
-    assert (done.returncode, done.stderr) == (1, "auditlogservice: the moon is full\n")
+    assert (done.returncode, complaints(done)) == (1, ["auditlogservice: the moon is full"])
 
 
 def open_and_say(url: str, sent: bytes) -> socket.socket:

@@ -39,6 +39,8 @@ PUBLIC = {
     ("GET", "/docs"), ("GET", "/style.css"), ("GET", "/problems/{code}"),
     ("GET", "/openapi.json"), ("POST", "/token"), ("POST", "/revoke"), ("POST", "/introspect"),
     ("GET", "/.well-known/oauth-authorization-server"), ("GET", "/.well-known/jwks.json"),
+    ("GET", "/signin"), ("POST", "/signin"), ("GET", "/signin/oidc"), ("GET", "/signin/callback"),
+    ("POST", "/signout"),
 }  # fmt: skip
 # Of what asks for two scopes, no caller with a single one gets anything.
 SCOPED: dict[tuple[str, str], Scope | frozenset[Scope] | None] = {

@@ -394,7 +394,8 @@ async def ask(api: Api, user: dict[str, str], name: str, *, send: Send | None = 
     scope = {
         "type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path":
         "/events/export", "raw_path": b"/events/export", "query_string": f"format={name}".encode(),
-        "root_path": "", "headers": [(k.lower().encode(), v.encode()) for k, v in user.items()],
+        "root_path": "",
+        "headers": [(k.lower().encode(), v.encode()) for k, v in {"Host": "test", **user}.items()],
     }  # fmt: skip
 
     async def receive() -> Any:

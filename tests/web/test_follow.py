@@ -198,6 +198,16 @@ async def test_a_stream_ends_when_its_token_does(api: Api) -> None:
         assert json.loads(event[b"data"]) == {"code": "not-authenticated"}
 
 
+async def test_a_stream_of_a_browser_ends_when_it_signs_out(api: Api) -> None:
+    await api.add("alice")
+    sessions = api.services.sessions
+    session = await sessions.open_for_user(await api.services.accounts.user("alice"))
+    async with listening(api, {"Cookie": f"__Host-session={session.text}"}) as listener:
+        await sessions.end(session.text)
+        event = await listener.event()
+        assert json.loads(event[b"data"]) == {"code": "not-authenticated"}
+
+
 async def test_a_stream_ends_when_the_service_stops(memory_api: Api) -> None:
     user = await memory_api.add("alice")
     async with asyncio.timeout(10), listening(memory_api, user) as listener:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from browsing import Browser
 from test_follow import listening
 
 from auditlogservice.access import Principal, Scope
@@ -229,6 +230,21 @@ async def test_logins_are_on_record_and_so_is_who_failed(
     assert known["event_data"] == {"attempts": 1, "known": True}
     told = json.dumps(await own_records(watched) + await own_records(watched, tenant="acme"))
     assert "hunter2" not in told
+
+
+async def test_a_sign_in_with_a_browser_is_on_record_and_so_is_who_failed(
+    watched_memory: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logins, "LOOK_EVERY", 0.01)
+    await watched_memory.services.accounts.add("alice", PASSWORD, scopes=frozenset())
+    browser = Browser(watched_memory)
+    await browser.post("/signin", username="alice", password=PASSWORD)
+    (done,) = await own_records(watched_memory, "audit.login.succeeded")
+    assert done["actor"]["id"] == "alice"
+    assert done["event_data"]["expires_in"] == 3600
+    await browser.post("/signin", username="alice", password="not the password")
+    (failed,) = await until_recorded(watched_memory, "audit.login.failed")
+    assert failed["actor"]["id"] == "alice"
 
 
 async def test_a_flood_of_failed_logins_is_no_flood_of_records(

@@ -10,7 +10,9 @@
 - `packing`: a file's bytes in clear.
 - `sources`: a file or standard input, as records with their places.
 - `shapes`: foreign audit formats told as our events.
-- `witness`, `timestamping`: those who are shown checkpoints, each asked with one `posting`.
+- `witness`, `timestamping`: those who are shown checkpoints.
+- `provider`: an OpenID provider, for its keys and its codes.
+- `foreign`: one request to any of these, within limits.
 - `importing`: sources into a server, so that a second run changes nothing.
 """
 

@@ -19,7 +19,7 @@ from rfc3161_client import (
 )
 
 from auditlogservice.anchors import Refused, Stamped
-from auditlogservice.client.posting import Answer, post
+from auditlogservice.client.foreign import Answer, post
 
 if TYPE_CHECKING:
     from collections.abc import Callable

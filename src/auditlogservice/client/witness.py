@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from auditlogservice.anchors import Cosigned, Disputed, LastCosigned, Refused, size_of
 from auditlogservice.checkpoints import parse_cosignatures, parse_size
-from auditlogservice.client.posting import Answer, post
+from auditlogservice.client.foreign import Answer, post
 from auditlogservice.errors import MalformedInput, ProofInvalid
 from auditlogservice.notes import Note, SignatureType, VerifierKey
 

@@ -10,9 +10,8 @@ from auditlogservice.ledger.selfaudit import Entry
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from auditlogservice.access import Scope, User
+    from auditlogservice.access import Principal, Scope, User
     from auditlogservice.canonical import Json
-    from auditlogservice.ledger.tokens import IssuedToken
 
 
 def user_added(name: str, scopes: Iterable[Scope]) -> Entry:
@@ -56,10 +55,10 @@ def _spelled(scopes: Iterable[Scope]) -> list[Json]:
     return list(format_scopes(scopes).split())
 
 
-def signed_in(user: User, token: IssuedToken) -> Entry:
+def signed_in(who: User | Principal, scopes: frozenset[Scope], *, expires_in: int) -> Entry:
     return Entry(
-        detail=f"{user.name} signed in",
+        detail=f"{who.name} signed in",
         kind="user",
-        id=user.name,
-        data={"scopes": _spelled(token.scopes), "expires_in": token.expires_in},
+        id=who.name,
+        data={"scopes": _spelled(scopes), "expires_in": expires_in},
     )

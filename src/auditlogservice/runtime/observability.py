@@ -167,6 +167,19 @@ class AnchorLines:
         self._log.warning("anchor works again", anchor=anchor, tenant=tenant)
 
 
+class IssuerLines:
+    """How the external issuer does."""
+
+    def __init__(self) -> None:
+        self._log = logger("issuer")
+
+    def keys_unknown(self, why: str) -> None:
+        self._log.warning("keys of the identity provider cannot be fetched", why=why)
+
+    def keys_known(self, number: int) -> None:
+        self._log.info("keys of the identity provider are known", keys=number)
+
+
 class Unmeasured:
     """For a command that records: nobody asks it for figures, and it tells failures itself."""
 

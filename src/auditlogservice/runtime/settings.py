@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -125,6 +125,51 @@ class Settings(BaseSettings):
     """The address of the service as its callers know it, without a slash at the end: the issuer
     of its tokens, and whom they are for. The same on all nodes; another one ends all signed
     tokens."""
+
+    session_ttl: Annotated[Duration, Field(ge=timedelta(minutes=1), le=timedelta(days=1))] = (
+        timedelta(hours=1)
+    )
+    """How long a browser stays signed in."""
+
+    public_url: Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]+/?)?$")] = ""
+    """Where browsers reach the service, `https://audit.example.com`, if that is not where the
+    issuer is; the identity provider sends people back there."""
+
+    oidc_issuer: str = ""
+    """The OpenID provider whose tokens are accepted beside the service's own: its address, as its
+    tokens have it in `iss`; see docs/sign-in.md."""
+
+    oidc_audience: str = ""
+    """What access tokens of the provider must have in `aud`; empty accepts none."""
+
+    oidc_typ: Literal["any", "at+jwt"] = "any"
+    """`at+jwt` accepts access tokens of that type alone (RFC 9068); `any` also such as only say
+    that they are JWTs."""
+
+    oidc_client_id: str = ""
+    """The service's client at the provider, by which people sign in with a browser; empty offers
+    no such sign-in."""
+
+    oidc_client_secret: SecretStr = SecretStr("")
+    """The secret of that client; empty for a public one."""
+
+    oidc_scope: str = "openid profile"
+    """Which scopes are asked of the provider when people sign in."""
+
+    oidc_scopes_claim: Annotated[str, Field(min_length=1)] = "scope"
+    """The claim that says what its owner may do: words with blanks between, or an array; `roles`,
+    `groups`, `realm_access.roles`."""
+
+    oidc_scope_map: str = ""
+    """What the words of that claim give: `auditors=events:read ledger:read, admins=admin`. Without
+    it, `events:…` and `ledger:…` stand for themselves, and nothing else is given."""
+
+    oidc_tenant_claim: str = ""
+    """The claim that names the tenant; without it, everybody from the provider is of `default`."""
+
+    oidc_name_claim: Annotated[str, Field(min_length=1)] = "preferred_username"
+    """The claim that names the person or the program in records, behind `oidc:`; where it is
+    missing, `sub` does."""
 
     ledger_host: Annotated[str, Field(pattern=r"^[^\s+/]+$", max_length=255)] = "localhost"
     """The host in the name of each tenant's log, `<host>/ledger/<tenant>`, by which verifiers know

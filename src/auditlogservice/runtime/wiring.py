@@ -42,6 +42,7 @@ from auditlogservice.ledger.redacting import REDACTION, Redacting
 from auditlogservice.ledger.retention import RETENTION, keeping
 from auditlogservice.ledger.rulebooks import KnownRules, RuleBooks
 from auditlogservice.ledger.selfaudit import SelfAudit
+from auditlogservice.ledger.sessions import Sessions
 from auditlogservice.ledger.signer import Signer
 from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.ledger.sweeper import Sweeper
@@ -50,12 +51,14 @@ from auditlogservice.ledger.tokenkeys import TokenKeys, retire
 from auditlogservice.ledger.tokens import Tokens
 from auditlogservice.ledger.undertaker import Undertaker
 from auditlogservice.runtime.anchoring import open_anchorer
+from auditlogservice.runtime.identity import open_issuer
 from auditlogservice.runtime.keys import TokenKeyFile
 from auditlogservice.runtime.lifespan import KeptStart
 from auditlogservice.runtime.memory import CheckpointFiles
 from auditlogservice.runtime.observability import (
     AccessLines,
     AnchorLines,
+    IssuerLines,
     PrometheusMetrics,
     SignerLines,
     Unmeasured,
@@ -110,6 +113,14 @@ class Store(Protocol):
     def documents(self) -> DocumentStore: ...
 
     async def close(self) -> None: ...
+
+
+class _Worker(Protocol):
+    """What works in the background as long as the server runs."""
+
+    async def run(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def utc_now() -> datetime:
@@ -328,12 +339,22 @@ async def open_services(
         failed_logins = FailedLogins(accounts, self_audit, clock=clock)
         cursor_secret = await store.accounts.shared_secret("cursor", secrets.token_bytes(32))
         bearers = _bearers(settings, store, clock)
+        outside = await stack.enter_async_context(
+            open_issuer(settings, store.accounts, clock=clock, journal=IssuerLines())
+        )
+        sessions = Sessions(
+            store.documents,
+            store.accounts,
+            clock=clock,
+            entropy=secrets.token_bytes,
+            lifetime=settings.session_ttl,
+        )
         services = Services(
             accounts=accounts,
             anchors=anchors,
             batches=BatchRoom(),
             api_tokens=bearers.api_tokens,
-            callers=Callers(bearers.tokens, bearers.api_tokens),
+            callers=Callers(bearers.tokens, bearers.api_tokens, external=outside.tokens),
             clients=bearers.clients,
             clock=clock,
             eraser=eraser,
@@ -359,6 +380,8 @@ async def open_services(
                 default=settings.quota_events or None,
                 clock=clock,
             ),
+            sessions=sessions,
+            sign_in=outside.sign_in,
             signer=signer,
             ping=store.events.ping,
             recorder=recorder,
@@ -381,8 +404,8 @@ async def open_services(
         stack.callback(anchorer.close)
         tasks.create_task(follower.run())
         stack.callback(follower.close)
-        workers = (known.retention, known.redaction, governing.sweeper, governing.undertaker)
-        for worker in (*workers, announcer):
+        workers: list[_Worker] = [known.retention, known.redaction, announcer, sessions]
+        for worker in (*workers, governing.sweeper, governing.undertaker, *outside.workers):
             tasks.create_task(worker.run())
             stack.callback(worker.close)
         tasks.create_task(failed_logins.run())

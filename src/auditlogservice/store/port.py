@@ -282,7 +282,8 @@ class Document:
 
     kind: Literal[
         "hold", "retention", "redaction", "erasure", "keys", "witnessed", "timestamp", "tenant",
-        "client", "client-name", "credentials", "retired-key", "self_audit", "limits",
+        "session", "client", "client-name", "credentials", "retired-key", "self_audit",
+        "limits",
     ]  # fmt: skip
     tenant: str
     id: str

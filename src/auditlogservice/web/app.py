@@ -34,6 +34,7 @@ from auditlogservice.web.routes import (
     quotas,
     redaction,
     retention,
+    signin,
     tenants,
     tokens,
     users,
@@ -78,9 +79,9 @@ def create_app(
     )
     problems.install(app)
     for module in (
-        tokens, batches, lists, follow, exports, events, erasures, holds, retention, redaction,
-        ledger, anchors, verifications, users, clients, api_tokens, discovery, tenants, quotas,
-        health, limits, pages,
+        tokens, signin, batches, lists, follow, exports, events, erasures, holds, retention,
+        redaction, ledger, anchors, verifications, users, clients, api_tokens, discovery, tenants,
+        quotas,        health, limits, pages,
     ):  # fmt: skip
         app.include_router(module.router)
     app.add_middleware(Edge, metrics=metrics, log=log, new_id=new_id, hosts=hosts, proxies=proxies)

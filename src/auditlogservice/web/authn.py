@@ -1,4 +1,4 @@
-"""Who is asking: the bearer token (RFC 6750), and the scope that a route asks for.
+"""Who is asking: the bearer token (RFC 6750) or a browser's session, and the scope of a route.
 
 A route says whom it lets in by the type of one parameter: `caller: Writer`. The generated OpenAPI
 document shows the same.
@@ -6,7 +6,7 @@ document shows the same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import OAuth2PasswordBearer, SecurityScopes
@@ -14,10 +14,8 @@ from fastapi.security import OAuth2PasswordBearer, SecurityScopes
 from auditlogservice.access import Principal, Scope
 from auditlogservice.errors import NotAuthenticated, TwoAuthorizations
 from auditlogservice.web import budgets
+from auditlogservice.web.cookies import session_of
 from auditlogservice.web.services import services
-
-if TYPE_CHECKING:
-    from auditlogservice.web.services import Services
 
 _scheme = OAuth2PasswordBearer(
     tokenUrl="token",
@@ -42,7 +40,7 @@ async def _caller(
     needed: SecurityScopes,
     _documented: Annotated[str | None, Depends(_scheme)],
 ) -> Principal:
-    principal = await caller_of(services(request), bearer(request))
+    principal = await caller_of(request)
     request.state.principal = principal  # for the record, if it is refused
     for scope in needed.scopes:
         principal.require(Scope(scope))
@@ -50,20 +48,29 @@ async def _caller(
     return principal
 
 
-async def caller_of(here: Services, token: str) -> Principal:
-    """Return whom the token speaks for. Raises NotAuthenticated, as for a suspended tenant."""
-    principal = await here.callers.check(token)
+async def caller_of(request: Request) -> Principal:
+    """Return whom the request speaks for, as of now.
+
+    A token in the Authorization header counts before a session in a cookie. Raises
+    NotAuthenticated if there is neither, or for a suspended tenant, and CrossSiteRequest for a
+    session that a page of another site has made its browser use.
+    """
+    here = services(request)
+    if "authorization" not in request.headers and (session := session_of(request)):
+        principal = await here.sessions.check(session)
+    else:
+        principal = await here.callers.check(bearer(request))
     if await here.tenants.is_suspended(principal.tenant):
         raise NotAuthenticated(tried=True)
     return principal
 
 
-async def require_still(here: Services, token: str, scope: Scope) -> None:
-    """Return if the token is still good for this; an answer that takes long asks again.
+async def require_still(request: Request, scope: Scope) -> None:
+    """Return if the caller may still do this; an answer that takes long asks again.
 
     Raises NotAuthenticated or InsufficientScope.
     """
-    (await caller_of(here, token)).require(scope)
+    (await caller_of(request)).require(scope)
 
 
 def bearer(request: Request) -> str:

@@ -233,6 +233,16 @@ _TOKEN = {
         "scope": {"type": "string", "description": "The scopes, with blanks between."},
     },
 }
+_SIGN_IN_FORM = {
+    "type": "object",
+    "title": "SignInForm",
+    "required": ["username", "password"],
+    "properties": {
+        "username": {"type": "string"},
+        "password": {"type": "string", "format": "password"},
+        "return_to": {"type": "string", "description": "The path to go on to."},
+    },
+}
 _CALLER: dict[str, Any] = {
     "type": "object",
     "title": "Caller",
@@ -399,6 +409,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Problem": _PROBLEM,
     "Proof": _PROOF,
     "Record": _RECORD,
+    "SignInForm": _SIGN_IN_FORM,
     "Tenant": _TENANT,
     "TenantChange": _TENANT_CHANGE,
     "Timestamp": _TIMESTAMP,

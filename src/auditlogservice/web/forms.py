@@ -1,4 +1,4 @@
-"""Forms, as OAuth has them: small, with each field at most once."""
+"""Small forms, as OAuth and browsers send them, with each field at most once."""
 
 from __future__ import annotations
 

@@ -92,6 +92,15 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
         403, "insufficient-scope", "The token does not allow this",
         "Ask whoever manages users for the scope, then get a new token.",
     ),
+    errors.CrossSiteRequest: _P(
+        403, "csrf", "The request comes from a page of another site",
+        "A browser signed in with a cookie may ask from pages of this service alone. Programs "
+        "send `Authorization: Bearer …`.",
+    ),
+    errors.SignInRefused: _P(
+        403, "sign-in-refused", "The sign-in came to nothing",
+        "Start again at /signin. If it fails again, ask whoever runs the service.",
+    ),
     errors.InvalidGrant: _P(
         400, "invalid_grant", "The username or the password is not right",
         "The answer is the same for a user who does not exist, or who is disabled.",
@@ -200,6 +209,10 @@ PROBLEMS: dict[type[AuditLogError], Problem] = {
     errors.LedgerDamaged: _P(
         503, "ledger-damaged", "What is stored does not prove itself",
         "The hashes of the log do not fit together. `auditlogservice fsck` says where.",
+    ),
+    errors.IssuerUnreachable: _P(
+        503, "issuer-unreachable", "The identity provider does not answer",
+        "Tokens of the service's own go on working. Try again after `Retry-After` seconds.",
     ),
     errors.ProofInvalid: _P(
         422, "proof-invalid", "This proves nothing",

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.records import Records
     from auditlogservice.ledger.rulebooks import RuleBooks
     from auditlogservice.ledger.selfaudit import SelfAudit
+    from auditlogservice.ledger.sessions import Sessions
     from auditlogservice.ledger.signer import Signer
+    from auditlogservice.ledger.signin import SignIn
     from auditlogservice.ledger.statistics import Statistics
     from auditlogservice.ledger.tenants import Tenants
     from auditlogservice.ledger.tokens import Tokens
@@ -80,6 +82,8 @@ class Services:
     recorder: Recorder
     records: Records
     self_audit: SelfAudit
+    sessions: Sessions
+    sign_in: SignIn | None  # at the external issuer, if there is one for people
     signer: Signer
     redaction: RuleBooks[RedactionRule]
     retention: RuleBooks[RetentionRule]

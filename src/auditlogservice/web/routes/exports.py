@@ -18,7 +18,7 @@ from auditlogservice import access
 from auditlogservice.events import Sequence
 from auditlogservice.ledger.formats.known import FORMATS
 from auditlogservice.ledger.walk import LAST, START
-from auditlogservice.web.authn import Exporter, bearer, require_still
+from auditlogservice.web.authn import Exporter, require_still
 from auditlogservice.web.callers import question_of, record_export
 from auditlogservice.web.documents import parameter, problems
 from auditlogservice.web.patience import send_chunk, while_connected
@@ -117,7 +117,7 @@ async def export_events(request: Request, caller: Exporter) -> Response:
         "Content-Disposition": f'attachment; filename="{file}"',
         "Content-Type": form.media_type,
     }
-    still = partial(require_still, services(request), bearer(request), access.Scope.EVENTS_EXPORT)
+    still = partial(require_still, request, access.Scope.EVENTS_EXPORT)
     return _Download(export, encoder, headers, place, still)
 
 

@@ -13,7 +13,7 @@ from auditlogservice.errors import AuditLogError
 from auditlogservice.events import Sequence
 from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.ledger.walk import LAST, START
-from auditlogservice.web.authn import Reader, bearer, require_still
+from auditlogservice.web.authn import Reader, require_still
 from auditlogservice.web.callers import question_of, record_read
 from auditlogservice.web.documents import JSON, NDJSON, parameter, problems, refer
 from auditlogservice.web.patience import first_of, send_chunk, while_connected
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from auditlogservice.access import Principal
     from auditlogservice.events import Record
     from auditlogservice.filters import Filter
-    from auditlogservice.web.services import Services
 
 router = APIRouter(tags=["following"])
 
@@ -102,7 +101,7 @@ async def read_feed(request: Request, caller: Reader) -> Response:
         turn=lambda: here.questions.take(caller.source),
     )
     news = await while_connected(request, work)
-    await require_still(services(request), bearer(request), Scope.EVENTS_READ)
+    await require_still(request, Scope.EVENTS_READ)
     await record_read(
         request,
         caller,
@@ -166,7 +165,7 @@ async def stream(request: Request, caller: Reader) -> Response:
         await record_read(request, caller, "stream", question=question_of(parameters), where=where)
 
     await record()
-    return _EventStream(here, caller, bearer(request), where, after, record)
+    return _EventStream(request, caller, where, after, record)
 
 
 class _EventStream(Response):
@@ -176,18 +175,17 @@ class _EventStream(Response):
 
     def __init__(
         self,
-        here: Services,
+        request: Request,
         caller: Principal,
-        token: str,
         where: Filter,
         after: Sequence,
         record: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__()
         del self.headers["content-length"]
-        self._here = here
+        self._request = request
+        self._here = services(request)
         self._caller = caller
-        self._token = token
         self._where = where
         self._after = after
         self._record = record
@@ -240,7 +238,7 @@ class _EventStream(Response):
     async def _end(self) -> None:
         """Return when the service stops; raise when the token is not good any more."""
         while not await self._here.follower.closes_within(LOOK_AGAIN):
-            await require_still(self._here, self._token, Scope.EVENTS_READ)
+            await require_still(self._request, Scope.EVENTS_READ)
 
 
 def _message(record: Record) -> bytes:

@@ -6,9 +6,10 @@ from html import escape
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from auditlogservice.errors import NotFound
+from auditlogservice.web.html import page
 from auditlogservice.web.problems import ALL
 
 router = APIRouter(include_in_schema=False)
@@ -20,6 +21,9 @@ code { font-family: ui-monospace, monospace; }
 section { border-top: 1px solid #8885; padding: .5rem 0; }
 h2 code:first-child { display: inline-block; min-width: 5rem; }
 h2 { font-size: 1.1rem; }
+form { display: grid; gap: .75rem; max-width: 20rem; }
+label { display: grid; }
+input, button { font: inherit; padding: .4rem; }
 """.strip()
 
 
@@ -35,7 +39,7 @@ async def read_reference(request: Request) -> Response:
         f"<p>{escape(document['info']['description'])}</p>"
         '<p>For machines: <a href="/openapi.json">/openapi.json</a> (OpenAPI 3.1).</p>'
     )
-    return _page("API reference", intro + "".join(sections))
+    return page("API reference", intro + "".join(sections))
 
 
 @router.get("/problems/{code}")
@@ -47,7 +51,7 @@ async def read_problem(code: str) -> Response:
         f"<p>Status {problem.status}, code <code>{escape(problem.code)}</code></p>"
         f"<p>{escape(problem.advice)}</p>"
     )
-    return _page(problem.title, body)
+    return page(problem.title, body)
 
 
 @router.get("/style.css")
@@ -68,12 +72,4 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
         f"<section><h2><code>{escape(method.upper())}</code> <code>{escape(path)}</code></h2>"
         f"<p>{escape(operation['summary'])}. {escape(operation.get('description', ''))}</p>"
         f"<ul>{parameters}</ul><ul>{answers}</ul></section>"
-    )
-
-
-def _page(title: str, body: str) -> Response:
-    return HTMLResponse(
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width">'
-        f'<link rel="stylesheet" href="/style.css"><h1>{escape(title)}</h1>{body}</html>'
     )

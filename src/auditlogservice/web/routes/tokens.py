@@ -23,7 +23,7 @@ from auditlogservice.errors import (
 )
 from auditlogservice.ledger import acts, telling
 from auditlogservice.web.answers import json_answer
-from auditlogservice.web.authn import bearer, caller_of
+from auditlogservice.web.authn import caller_of
 from auditlogservice.web.budgets import address, begin_token
 from auditlogservice.web.callers import author_of, origin_of
 from auditlogservice.web.client_authn import client_of
@@ -99,7 +99,7 @@ async def _for_password(
         raise
     _require_some(user.scopes, wanted)
     token = await here.tokens.issue(user, wanted)
-    entry = telling.signed_in(user, token)
+    entry = telling.signed_in(user, token.scopes, expires_in=token.expires_in)
     await here.self_audit.record(acts.LOGIN_SUCCEEDED, author_of(request, user), entry)
     return token
 
@@ -175,7 +175,7 @@ async def introspect_token(request: Request) -> Response:
     if known is not None:
         owner, may_see = known[0].id, None
     else:
-        caller = await caller_of(here, bearer(request))
+        caller = await caller_of(request)
         owner = caller.user_id
         may_see = caller.tenant if Scope.USERS_MANAGE in caller.scopes else None
     try:
