@@ -104,7 +104,7 @@ class Edge:
 
     def _name_caller(self, scope: Scope) -> None:
         """Let everything behind see the caller in the place of the proxies before this service."""
-        peer = Caller(scope.get("client"), scope["scheme"])
+        peer = Caller(scope.get("client"), scope.get("scheme", "http"))
         caller = find_caller(peer, scope["headers"], self._proxies)
         scope["client"], scope["scheme"] = caller.client, caller.scheme
 
