@@ -247,6 +247,18 @@ async def test_a_sign_in_with_a_browser_is_on_record_and_so_is_who_failed(
     assert failed["actor"]["id"] == "alice"
 
 
+async def test_a_password_that_is_tried_without_a_token_to_be_had_is_on_record(
+    watched_memory: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logins, "LOOK_EVERY", 0.01)
+    await watched_memory.services.accounts.add("alice", PASSWORD, scopes=frozenset())
+    form = {"username": "alice", "password": PASSWORD, "scope": "admin"}
+    answer = await watched_memory.http.post("/token", data=form)
+    assert answer.json()["code"] == "invalid_scope"
+    (tried,) = await until_recorded(watched_memory, "audit.login.failed")
+    assert tried["actor"]["id"] == "alice"
+
+
 async def test_a_flood_of_failed_logins_is_no_flood_of_records(
     watched_memory: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,7 +32,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from auditlogservice.runtime.settings import Settings
-from auditlogservice.web.routes import tokens
+from auditlogservice.web import logins
 from running import running
 from served import served
 
@@ -136,7 +136,7 @@ def settings(cases: int, **more: Any) -> hypothesis.settings:
 async def test_no_call_is_answered_otherwise_than_the_document_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cases: int, scenarios: int
 ) -> None:
-    monkeypatch.setattr(tokens, "REFUSAL_DELAY", 0.0)
+    monkeypatch.setattr(logins, "REFUSAL_DELAY", 0.0)
     node = Settings(store="sqlite:///:memory:", data_dir=tmp_path, min_free_bytes=0)
     async with running(node) as api, served(api, node) as port:
         document = copy.deepcopy(api.app.openapi())  # schemathesis adds links of its own

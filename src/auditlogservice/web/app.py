@@ -106,7 +106,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
                     del operation["responses"]["422"]
         for method, path in BUDGETS:
             operation = document["paths"][path][method.lower()]
-            operation["responses"].update({"429": problem_answers(429)[429]})
+            operation["responses"].setdefault("429", problem_answers(429)[429])
         add_links(document)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas.clear()  # FastAPI's own errors, which this service never answers
