@@ -30,8 +30,8 @@ SQL = (
     "'", '"', "`", "';--", "' OR '1'='1", '" OR ""="', "') OR ('1'='1' --",
     "1; DROP TABLE records", "' UNION SELECT * FROM users --", "admin'/*", "\\'", "%", "_", "%%",
     "a%b", "x'||'y", "0x41", "NULL", "1e1000", "CAST(1 AS TEXT)", "randomblob(1000000000)",
-    "load_extension('x')", "name MATCH 'x'", "x NEAR y", 'x AND "y', "x*", "NOT x", "{x y}: z", "^x",
-    "rowid:1",
+    "load_extension('x')", "name MATCH 'x'", "x NEAR y", 'x AND "y', "x*", "NOT x", "{x y}: z",
+    "^x", "rowid:1",
 )  # fmt: skip
 PATTERNS = (
     "(a+)+$", "(a|a)*b", "([a-zA-Z]+)*!", "(.*a){25}", "^(([a-z])+.)+[A-Z]([a-z])+$", "\\", "\\d+",

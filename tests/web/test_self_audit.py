@@ -149,6 +149,27 @@ async def test_what_one_has_recorded_oneself_is_read_without_a_record(watched: A
     assert kinds(found) == ["count", "list", "list", "proof"]
 
 
+async def test_a_page_of_ones_own_that_says_that_others_have_more_is_on_record(
+    watched: Api,
+) -> None:
+    """Else who puts an event of their own before those of others asks about those unseen."""
+    alice, bob = await watched.add("alice"), await watched.add("bob")
+    await watched.record(alice, name="salary", event_data={"n": 100})
+    await watched.record(bob, name="mine")
+    question = "q=name:mine OR event_data.n:>=50&limit=1&sort=-timestamp"
+    listed = await watched.http.get(f"/events?{question}", headers=bob)
+    asked = {"any": [
+        {"field": "name", "op": "eq", "value": "mine"},
+        {"field": "event_data.n", "op": "gte", "value": 50},
+    ]}  # fmt: skip
+    page = "/events/search?limit=1&sort=-timestamp"
+    searched = await watched.http.post(page, json=asked, headers=bob)
+    for answer in listed, searched:
+        assert [record["name"] for record in answer.json()] == ["mine"]
+        assert "next" in answer.links
+    assert kinds(await own_records(watched, "audit.events.read")) == ["list", "search"]
+
+
 async def test_the_pages_of_a_question_are_one_record_in_each_window(watched: Api) -> None:
     source, bob = await watched.add("source"), await watched.add("bob", Scope.EVENTS_READ)
     for _ in range(3):
