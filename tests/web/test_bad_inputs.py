@@ -212,6 +212,9 @@ async def test_a_cursor_that_was_forged_or_made_for_another_question_is_refused(
     ):
         answer = await api.http.get(f"/events?{query}", headers=user)
         assert (answer.status_code, answer.headers["content-type"]) == (400, MEDIA_TYPE), query
+    stranger = await api.add("bob", tenant="acme")
+    foreign = f"/events?limit=1&cursor={quote(cursor)}"
+    assert (await api.http.get(foreign, headers=stranger)).status_code == 400
 
 
 INJECTIONS: list[dict[str, Any]] = [

@@ -99,7 +99,7 @@ class Fuzzer:
     def along_links(self, scenarios: int) -> None:
         fuzzer = self
 
-        class Scenario(self.schema.as_state_machine()):  # type: ignore[misc]
+        class Scenario(self.schema.as_state_machine()):  # type: ignore[misc] # made at run time
             def call(self, case: Case[Any], **_: Any) -> Response:
                 return fuzzer.call(case)
 
