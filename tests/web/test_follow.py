@@ -256,8 +256,9 @@ async def test_a_listener_that_takes_nothing_in_is_dropped(
     async with asyncio.timeout(10):
         app = memory_api.app
         scope = {
-            "type": "http", "method": "GET", "path": "/events/stream", "query_string": b"",
-            "headers": [(b"authorization", user["Authorization"].encode())],
+            "type": "http", "http_version": "1.1", "method": "GET", "path": "/events/stream",
+            "query_string": b"",
+            "headers": [(b"host", b"test"), (b"authorization", user["Authorization"].encode())],
         }  # fmt: skip
         with capture_logs() as lines:
             await app(scope, listener.receive, stuck)
@@ -366,8 +367,9 @@ async def test_a_caller_who_hangs_up_ends_the_work(memory_api: Api) -> None:
     listener = Listener()
     app = memory_api.app
     scope = {
-        "type": "http", "method": "GET", "path": "/events/feed", "query_string": b"wait=60",
-        "headers": [(b"authorization", user["Authorization"].encode())],
+        "type": "http", "http_version": "1.1", "method": "GET", "path": "/events/feed",
+        "query_string": b"wait=60",
+        "headers": [(b"host", b"test"), (b"authorization", user["Authorization"].encode())],
     }  # fmt: skip
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
         tasks.create_task(app(scope, listener.receive, listener.send))
