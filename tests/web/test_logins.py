@@ -218,12 +218,12 @@ async def test_a_flood_from_one_address_does_not_starve_another(memory_api: Api)
         ends.append(address)
 
     async with asyncio.TaskGroup() as callers:
-        for number in range(12):
+        for number in range(60):
             callers.create_task(attempt(f"name {number}", "guess", "192.0.2.9"))
         await asyncio.sleep(0.01)
         callers.create_task(attempt("alice", PASSWORD, "198.51.100.1"))
-    # Behind those that were being hashed already, and one turn of the flood.
-    assert ends.index("198.51.100.1") <= 6
+    # Behind those whose turn came before it was in the line, and not behind all 60.
+    assert ends.index("198.51.100.1") <= 30
 
 
 async def test_the_page_to_sign_in_is_no_way_around_the_waits(memory_api: Api) -> None:
