@@ -232,6 +232,7 @@ async def test_an_id_token_tells_who_has_signed_in(text: str) -> None:
         sign(identity(azp="other"), typ=None),
         sign(identity(at_hash=HASH_256), typ=None),  # Ed25519 has another hash
         sign(identity(at_hash="x"), EC, typ=None),
+        sign(identity(at_hash=["x"]), EC, typ=None),
         sign(identity(exp=moment(minutes=-5)), typ=None),
         sign(identity(iss="https://other.example"), typ=None),
         sign(identity(), typ="at+jwt"),

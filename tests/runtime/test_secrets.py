@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import base64
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
+from pymongo import MongoClient
 
 from auditlogservice.access import Scope
 from auditlogservice.client.timestamping import HttpAuthority
 from auditlogservice.errors import AuditLogError
+from auditlogservice.ledger.formats.known import FORMATS
 from auditlogservice.ledger.passwords import Passwords
 from auditlogservice.runtime.cli.credentials import Signed
 from auditlogservice.runtime.settings import Settings, load_settings
 from auditlogservice.runtime.wiring import open_store, utc_now
 from auditlogservice.web.routes import tokens as token_routes
+from bearers import bearing, enter, get, make, status
 from logged import logged
 from running import EVENT, Api, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 # Each is a word of its own, so that a piece of it is found as well.
 PASSWORD = "canary-password-7f3a"
@@ -138,6 +142,68 @@ async def test_no_object_shows_its_secret(memory_api: Api) -> None:
     assert len(objects) > 30
     for each in objects:
         assert_clean(repr(each), token, issued.text, named.password_hash)
+
+
+async def test_no_secret_that_is_in_use_is_written_answered_exported_or_kept(
+    settings: Settings,
+) -> None:
+    """Each kind is shown to whoever is to have it, once, and is then nowhere any more."""
+    outside = {
+        "oidc_issuer": "http://127.0.0.1:1",  # nobody is there, and nobody has to be
+        "oidc_client_id": "us",
+        "oidc_client_secret": SecretStr(SECRET),
+    }
+    node = settings.model_copy(update={**outside, "self_audit": "full"})
+    with logged("json") as written:
+        async with running(node) as api:
+            user, secrets = await issue_each_kind(api)
+            told = await everything_told(api, user)
+            objects = "".join(map(repr, reached([api.services])))
+    for text in (written.getvalue(), *told, objects, repr(node), *kept(node.store)):
+        assert_clean(text, *secrets)
+
+
+async def issue_each_kind(api: Api) -> tuple[dict[str, str], list[str]]:
+    """Have a secret of each kind made, and used; return a good token's header and all of them."""
+    await api.services.accounts.add("alice", PASSWORD, scopes=frozenset(Scope))
+    signed = await api.http.post("/token", data={"username": "alice", "password": PASSWORD})
+    user = {"Authorization": f"Bearer {signed.json()['access_token']}"}
+    own = await get(api, user)
+    client, secret = await make(api, user)
+    other = await enter(api, client, secret)
+    form = {"username": "alice", "password": PASSWORD}
+    page = await api.http.post("/signin", data=form, headers={"Sec-Fetch-Site": "same-origin"})
+    cookie = page.headers["set-cookie"].partition(";")[0]
+    assert await status(api, {"Cookie": cookie}) == 200
+    assert await status(api, bearing(own)) == 200
+    rules = {"rules": [{"path": "event_data.card", "action": "drop"}]}
+    await api.http.put("/redaction", json=rules, headers=user)
+    await api.record(user, event_data={"card": CONTENT})
+    signatures = [each["access_token"].rpartition(".")[2] for each in (signed.json(), other)]
+    return user, [own["token"], secret, cookie.partition(".")[2], *signatures]
+
+
+async def everything_told(api: Api, user: dict[str, str]) -> list[str]:
+    """What is answered to somebody who may ask for all there is."""
+    paths = ["/events", "/users", "/clients", "/me", "/me/tokens", "/tenants", "/redaction"]
+    paths += ["/openapi.json", "/metrics", "/limits", "/.well-known/jwks.json"]
+    paths += [f"/events/export?format={form}" for form in FORMATS]
+    answers = [await api.http.get(path, headers=user) for path in paths]
+    assert {answer.status_code for answer in answers} == {200}
+    return [answer.content.decode("latin-1") for answer in answers]
+
+
+def kept(store: str) -> list[str]:
+    """What is in the store, for whoever gets hold of it."""
+    if store.startswith("sqlite"):
+        path = Path(store.removeprefix("sqlite:///"))
+        return [each.read_bytes().decode("latin-1") for each in path.parent.glob("audit.db*")]
+    with MongoClient[dict[str, Any]](store) as mongo:
+        database = mongo.get_default_database()
+        names = database.list_collection_names()
+        found = [repr(list(database[name].find())) for name in names]
+    assert "alice" in "".join(found)
+    return found
 
 
 def reached(roots: list[object]) -> Iterator[object]:

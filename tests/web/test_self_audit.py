@@ -113,6 +113,27 @@ async def test_what_one_has_recorded_oneself_is_read_without_a_record(watched: A
     assert kinds(found) == ["count", "list", "list", "proof"]
 
 
+async def test_a_page_of_ones_own_that_says_that_others_have_more_is_on_record(
+    watched: Api,
+) -> None:
+    """Else who puts an event of their own before those of others asks about those unseen."""
+    alice, bob = await watched.add("alice"), await watched.add("bob")
+    await watched.record(alice, name="salary", event_data={"n": 100})
+    await watched.record(bob, name="mine")
+    question = "q=name:mine OR event_data.n:>=50&limit=1&sort=-timestamp"
+    listed = await watched.http.get(f"/events?{question}", headers=bob)
+    asked = {"any": [
+        {"field": "name", "op": "eq", "value": "mine"},
+        {"field": "event_data.n", "op": "gte", "value": 50},
+    ]}  # fmt: skip
+    page = "/events/search?limit=1&sort=-timestamp"
+    searched = await watched.http.post(page, json=asked, headers=bob)
+    for answer in listed, searched:
+        assert [record["name"] for record in answer.json()] == ["mine"]
+        assert "next" in answer.links
+    assert kinds(await own_records(watched, "audit.events.read")) == ["list", "search"]
+
+
 async def test_the_pages_of_a_question_are_one_record_in_each_window(watched: Api) -> None:
     source, bob = await watched.add("source"), await watched.add("bob", Scope.EVENTS_READ)
     for _ in range(3):
@@ -209,6 +230,18 @@ async def test_a_sign_in_with_a_browser_is_on_record_and_so_is_who_failed(
     await browser.post("/signin", username="alice", password="not the password")
     (failed,) = await until_recorded(watched_memory, "audit.login.failed")
     assert failed["actor"]["id"] == "alice"
+
+
+async def test_a_password_that_is_tried_without_a_token_to_be_had_is_on_record(
+    watched_memory: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logins, "LOOK_EVERY", 0.01)
+    await watched_memory.services.accounts.add("alice", PASSWORD, scopes=frozenset())
+    form = {"username": "alice", "password": PASSWORD, "scope": "admin"}
+    answer = await watched_memory.http.post("/token", data=form)
+    assert answer.json()["code"] == "invalid_scope"
+    (tried,) = await until_recorded(watched_memory, "audit.login.failed")
+    assert tried["actor"]["id"] == "alice"
 
 
 async def test_a_flood_of_failed_logins_is_no_flood_of_records(

@@ -108,7 +108,7 @@ class ExternalTokens:
             _type_of(header) in {"jwt", ""}
             and claims.get("nonce") == nonce
             and claims.get("azp", self._expected.client_id) == self._expected.client_id
-            and claims.get("at_hash") in {None, _half_hash(access_token, header["alg"])}
+            and claims.get("at_hash") in (None, _half_hash(access_token, header["alg"]))
         )
         if not good:
             raise NotAuthenticated(tried=True)

@@ -45,13 +45,15 @@ class Read:
 
     `question` is as it was asked, without the page that was wanted, or the id of one event.
     `where` is what it means; None if one event was asked for. `records` is what the answer
-    shows; None if those are figures, or still to come.
+    shows; None if those are figures, or still to come. `more` says whether the answer tells that
+    further ones match.
     """
 
     kind: Kind
     question: str
     where: Filter | None
     records: Sequence[Record] | None
+    more: bool = False
 
     def values(self) -> list[Json]:
         """Return what was asked for; of one event, whom and what it is about."""
@@ -66,6 +68,8 @@ def is_of_own(read: Read, name: str | None) -> bool:
         return False
     if read.where is not None and _is_confined(read.where, name):
         return True
+    if read.more:
+        return False  # who those are by was not seen, and that they are there is told
     return bool(read.records) and all(each.is_by(name) for each in read.records or ())
 
 

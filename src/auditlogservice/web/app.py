@@ -15,6 +15,7 @@ from auditlogservice.web.documents import JSON, SCHEMAS
 from auditlogservice.web.documents import problems as problem_answers
 from auditlogservice.web.edge import Edge
 from auditlogservice.web.ingest import Ingest
+from auditlogservice.web.links import add_links
 from auditlogservice.web.routes import (
     anchors,
     api_tokens,
@@ -107,7 +108,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
                     del operation["responses"]["422"]
         for method, path in BUDGETS:
             operation = document["paths"][path][method.lower()]
-            operation["responses"].update({"429": problem_answers(429)[429]})
+            operation["responses"].setdefault("429", problem_answers(429)[429])
+        add_links(document)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas.clear()  # FastAPI's own errors, which this service never answers
         schemas.update(SCHEMAS)

@@ -31,6 +31,7 @@ BUDGETS = {
     ("POST", "/token"): Budget.TOKEN,
     ("POST", "/revoke"): Budget.TOKEN,
     ("POST", "/introspect"): Budget.TOKEN,
+    ("POST", "/signin"): Budget.TOKEN,
 }
 
 

@@ -67,7 +67,7 @@ def question_of(parameters: Parameters) -> str:
     return urlencode(asked, safe=_READABLE, quote_via=quote)
 
 
-async def record_read(
+async def record_read(  # noqa: PLR0913 - what there is to say, each by its name
     request: Request,
     who: Principal,
     kind: Kind,
@@ -75,9 +75,10 @@ async def record_read(
     question: str,
     where: Filter,
     records: Sequence[Record] | None = None,
+    more: bool = False,
 ) -> None:
     """Put it on record that a question about events is about to be answered."""
-    read = Read(kind=kind, question=question, where=where, records=records)
+    read = Read(kind=kind, question=question, where=where, records=records, more=more)
     await services(request).self_audit.read(author_of(request, who), read)
 
 

@@ -10,7 +10,7 @@ from auditlogservice.events import MAX_IDEMPOTENCY_KEY, EventModel
 from auditlogservice.ledger.passwords import MAX_LENGTH, MIN_LENGTH
 from auditlogservice.web.governing_schemas import GOVERNING
 from auditlogservice.web.problems import ALL, MEDIA_TYPE
-from auditlogservice.web.token_schemas import TOKEN_SCHEMAS
+from auditlogservice.web.token_schemas import NAME, TOKEN_SCHEMAS
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -265,7 +265,7 @@ _NEW_USER: dict[str, Any] = {
     "additionalProperties": False,
     "required": ["name", "password"],
     "properties": {
-        "name": {"type": "string"},
+        "name": NAME,
         "password": {"type": "string", "minLength": MIN_LENGTH, "maxLength": MAX_LENGTH},
         "scopes": _NAMES,
     },

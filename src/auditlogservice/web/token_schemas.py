@@ -11,6 +11,10 @@ _ID = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
 _TEXT = {"type": "string"}
 _SECRET = {"type": "string", "format": "password"}
 _SCOPES = {"type": "array", "items": {"type": "string", "enum": list(Scope)}}
+NAME = {
+    "type": "string",
+    "pattern": "^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$",
+}  # of users and clients
 _SCOPE = {"type": "string", "description": "The scopes, with blanks between."}
 _LABEL = {"type": "string", "maxLength": MAX_LABEL}
 _MOMENT = {"type": "string", "format": "date-time"}
@@ -120,7 +124,7 @@ TOKEN_SCHEMAS: dict[str, dict[str, Any]] = {
         },
     ),
     "NewApiTokenShown": _whole("NewApiTokenShown", {**_API_TOKEN, "token": _SHOWN_ONCE}),
-    "NewClient": _wish("NewClient", ["name", "scopes"], {"name": _TEXT, "scopes": _SCOPES}),
+    "NewClient": _wish("NewClient", ["name", "scopes"], {"name": NAME, "scopes": _SCOPES}),
     "NewClientSecret": _wish("NewClientSecret", [], {"label": _LABEL, "expires_at": _MAYBE}),
     "NewClientSecretShown": _whole(
         "NewClientSecretShown", {**_CLIENT_SECRET, "secret": _SHOWN_ONCE}

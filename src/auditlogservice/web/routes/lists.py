@@ -118,6 +118,7 @@ async def list_events(request: Request, caller: Reader) -> Response:
         question=question_of(parameters),
         where=question.where,
         records=None if counted else page.records,
+        more=page.next is not None,
     )
     return _listed(page, "/events", parameters, totals)
 
@@ -161,6 +162,7 @@ async def search_events(request: Request, caller: Reader) -> Response:
         question=orjson.dumps(document).decode(),
         where=where,
         records=found.records,
+        more=found.next is not None,
     )
     return _listed(found, "/events/search", parameters, {})
 

@@ -10,16 +10,15 @@ from html import escape
 from typing import Annotated, Any
 from urllib.parse import urlencode, urlsplit
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from auditlogservice.access import Principal, format_scopes
 from auditlogservice.errors import (
     AccessRefused,
     AuditLogError,
-    InvalidGrant,
-    InvalidTokenRequest,
     NotFound,
+    TooManyAttempts,
     Unavailable,
 )
 from auditlogservice.ledger import acts, telling
@@ -27,10 +26,12 @@ from auditlogservice.ledger.sessions import Session
 from auditlogservice.ledger.signin import TIME, SignIn
 from auditlogservice.web import cookies
 from auditlogservice.web.authn import caller_of
-from auditlogservice.web.callers import author_of, origin_of
+from auditlogservice.web.budgets import begin_token
+from auditlogservice.web.callers import author_of
 from auditlogservice.web.documents import body, media, problems, refer
 from auditlogservice.web.forms import read_form
 from auditlogservice.web.html import page
+from auditlogservice.web.logins import log_in
 from auditlogservice.web.problems import answer_error
 from auditlogservice.web.services import services
 
@@ -46,6 +47,15 @@ _OWN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]{0,1000}")
 def _pages(*statuses: int) -> dict[int | str, dict[str, Any]]:
     shown = media(_HTML, "The page to sign in, and why nothing came of it")
     return dict.fromkeys(statuses, shown)
+
+
+def _pages_or_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What a person is told on a page, and whoever sent no form of a page here as a problem."""
+    shown, told = _pages(*statuses), problems(*statuses)
+    return {
+        status: {**shown[status], "content": shown[status]["content"] | told[status]["content"]}
+        for status in statuses
+    }
 
 
 ReturnTo = Annotated[str, Query(description="The path to go on to after signing in.")]
@@ -66,9 +76,10 @@ async def show_sign_in(request: Request, return_to: ReturnTo = _HERE) -> Respons
     "/signin",
     summary="Sign in with a password, in a browser",
     status_code=303,
+    dependencies=[Depends(begin_token)],
     responses={
         303: {"description": "A session, and on to where the form wanted to go"},
-        **_pages(400, 403),
+        **_pages_or_problems(400, 403, 429),
         **problems(408, 413, 415, 503),
     },
     openapi_extra=body(form=refer("SignInForm")),
@@ -79,12 +90,8 @@ async def sign_in(request: Request) -> Response:
     form = await read_form(request)
     return_to = form.get("return_to", _HERE)
     try:
-        if "username" not in form or "password" not in form:
-            raise InvalidTokenRequest("username and password are needed")
-        user = await services(request).accounts.sign_in(form["username"], form["password"])
-    except AccessRefused as error:
-        if isinstance(error, InvalidGrant):
-            services(request).failed_logins.tell(form["username"], origin_of(request))
+        user = await log_in(request, form)
+    except (AccessRefused, TooManyAttempts) as error:
         return _ways(request, return_to, error)
     session = await services(request).sessions.open_for_user(user)
     answer = RedirectResponse(_own_path(return_to), 303)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,24 +11,21 @@ from starlette.responses import Response
 from auditlogservice.access import Scope, format_scopes, parse_scopes
 from auditlogservice.errors import (
     InvalidClient,
-    InvalidGrant,
     InvalidInput,
     InvalidScope,
     InvalidTokenRequest,
     NotAuthenticated,
-    Overloaded,
-    TooManyAttempts,
     UnsupportedGrantType,
 )
 from auditlogservice.ledger import acts, telling
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import caller_of
-from auditlogservice.web.budgets import address, begin_token
-from auditlogservice.web.callers import author_of, origin_of
+from auditlogservice.web.budgets import begin_token
+from auditlogservice.web.callers import author_of
 from auditlogservice.web.client_authn import client_of
 from auditlogservice.web.documents import answers, body, problems, refer
 from auditlogservice.web.forms import read_form
-from auditlogservice.web.patience import while_connected
+from auditlogservice.web.logins import log_in, record_failure
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
@@ -43,7 +39,6 @@ router = APIRouter(tags=["tokens"], dependencies=[Depends(begin_token)])
 
 # RFC 6749 §5.1; the second is for caches of HTTP/1.0.
 _UNCACHED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-REFUSAL_DELAY = 1.0  # seconds
 
 
 @router.post(
@@ -81,23 +76,13 @@ async def issue_token(request: Request) -> Response:
 async def _for_password(
     request: Request, form: Mapping[str, str], wanted: frozenset[Scope] | None
 ) -> IssuedToken:
-    if "username" not in form or "password" not in form:
-        raise InvalidTokenRequest("username and password are needed")
     here = services(request)
-    signing_in = here.accounts.sign_in(
-        form["username"], form["password"], address=address(request)
-    )
+    user = await log_in(request, form)
     try:
-        # Of a flood that hangs up, nothing is left waiting for its turn.
-        user = await while_connected(request, signing_in)
-    except InvalidGrant:
-        here.failed_logins.tell(form["username"], origin_of(request))
+        _require_some(user.scopes, wanted)
+    except InvalidScope:
+        record_failure(request, form)  # who knows a password is seen trying it
         raise
-    except (Overloaded, TooManyAttempts):
-        # Who tries again at once, again and again, would keep the loop from everybody's work.
-        await asyncio.sleep(REFUSAL_DELAY)
-        raise
-    _require_some(user.scopes, wanted)
     token = await here.tokens.issue(user, wanted)
     entry = telling.signed_in(user, token.scopes, expires_in=token.expires_in)
     await here.self_audit.record(acts.LOGIN_SUCCEEDED, author_of(request, user), entry)
@@ -138,6 +123,7 @@ def _require_some(owned: frozenset[Scope], wanted: frozenset[Scope] | None) -> N
 @router.post(
     "/revoke",
     summary="End a token",
+    response_class=Response,  # without a body
     responses={
         200: {"description": "The token is good for nothing"},
         **problems(400, 401, 408, 413, 415, 503),
