@@ -84,7 +84,9 @@ class Api:
 @asynccontextmanager
 async def running(settings: Settings, time: Time | None = None) -> AsyncIterator[Api]:
     time = time or Time()
-    with patch("auditlogservice.ledger.passwords.PasswordHasher", lambda **_: QUICK_HASHER()):
+    with patch(
+        "auditlogservice.ledger.identity.passwords.PasswordHasher", lambda **_: QUICK_HASHER()
+    ):
         async with _open(settings, time) as api:
             yield api
 

@@ -12,9 +12,9 @@ import pytest
 
 from auditlogservice.access import Principal, Scope
 from auditlogservice.events import EventId
-from auditlogservice.ledger.keyring import Keyring
-from auditlogservice.ledger.prover import Prover
-from auditlogservice.ledger.signer import Signer
+from auditlogservice.ledger.proving.keyring import Keyring
+from auditlogservice.ledger.proving.prover import Prover
+from auditlogservice.ledger.proving.signer import Signer
 from auditlogservice.merkle import leaf_hash
 from auditlogservice.notes import SigningKey, to_base64
 from auditlogservice.runtime.memory import CheckpointFiles
@@ -25,7 +25,7 @@ from strategies import NOON, draft, told
 from test_readme import END, is_as_shown, steps
 
 if TYPE_CHECKING:
-    from auditlogservice.ledger.prover import Proven
+    from auditlogservice.ledger.proving.prover import Proven
 
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "ledger.md").read_text()
 HOST = "log.example"

@@ -1,4 +1,4 @@
-"""Who is asking, and what they may do. Pure values; how they prove it is `ledger/accounts.py`."""
+"""Who is asking, and what they may do. Pure values; how they prove it is `ledger/identity`."""
 
 from __future__ import annotations
 

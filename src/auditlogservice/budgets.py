@@ -1,6 +1,6 @@
 """How much a caller may use: rates as people write them, and where a caller stands.
 
-What counts is `ledger/limiter.py` and `ledger/quotas.py`; how it is told is `web/budgets.py`.
+What counts is `ledger/sharing`; how it is told is `web/budgets.py`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from auditlogservice.access import DEFAULT_TENANT
 from auditlogservice.auditing.proceeding import audit, read_checkpoint
 from auditlogservice.auditing.served import Served
 from auditlogservice.client import Client
-from auditlogservice.ledger.auditor import check_store
+from auditlogservice.ledger.proving.auditor import check_store
 from auditlogservice.notes import VerifierKey
 from auditlogservice.runtime.wiring import open_store
 from running import EVENT, Api, running, said_already

@@ -15,7 +15,7 @@ from auditlogservice.access import DEFAULT_TENANT
 from auditlogservice.errors import UnsafeSetup
 from auditlogservice.events import EventId
 from auditlogservice.language import parse_text
-from auditlogservice.ledger.auditor import check_store
+from auditlogservice.ledger.proving.auditor import check_store
 from auditlogservice.runtime.settings import Settings
 from auditlogservice.store.port import PageQuery
 from auditlogservice.store.sqlite import open_sqlite

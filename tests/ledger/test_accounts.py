@@ -17,9 +17,9 @@ from auditlogservice.errors import (
     UserExists,
     UserNotFound,
 )
-from auditlogservice.ledger.accounts import FIRST_ADMIN, Accounts
-from auditlogservice.ledger.passwords import Passwords
-from auditlogservice.ledger.tenants import Tenants
+from auditlogservice.ledger.identity.accounts import FIRST_ADMIN, Accounts
+from auditlogservice.ledger.identity.passwords import Passwords
+from auditlogservice.ledger.identity.tenants import Tenants
 from auditlogservice.store.sqlite import open_sqlite
 from strategies import NOON
 

@@ -22,9 +22,9 @@ from auditlogservice.anchors import (
 from auditlogservice.checkpoints import Checkpoint
 from auditlogservice.client.witness import HttpWitness, WitnessAddress
 from auditlogservice.errors import StoreUnreachable
-from auditlogservice.ledger.anchorer import Anchorer
-from auditlogservice.ledger.timestamping import Timestamping
-from auditlogservice.ledger.witnessing import Witnessing
+from auditlogservice.ledger.proving.anchorer import Anchorer
+from auditlogservice.ledger.proving.timestamping import Timestamping
+from auditlogservice.ledger.proving.witnessing import Witnessing
 from auditlogservice.notes import Note
 from auditlogservice.store.port import Document, Published
 from witnesses import OTHER_WITNESS, WITNESS, StrictWitness
@@ -32,7 +32,7 @@ from witnesses import OTHER_WITNESS, WITNESS, StrictWitness
 if TYPE_CHECKING:
     from auditlogservice.anchors import StampAnswer, WitnessAnswer
     from auditlogservice.checkpoints import AddCheckpoint
-    from auditlogservice.ledger.witnessing import Witness
+    from auditlogservice.ledger.proving.witnessing import Witness
     from running import Api
 
 OURS = DEFAULT_TENANT

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditlogservice.errors import TooManyAttempts
-from auditlogservice.ledger import backoff
-from auditlogservice.ledger.backoff import Backoff
+from auditlogservice.ledger.identity import backoff
+from auditlogservice.ledger.identity.backoff import Backoff
 from running import Time
 
 HOME, ELSEWHERE = "192.0.2.1", "198.51.100.7"

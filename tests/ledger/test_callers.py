@@ -10,8 +10,8 @@ import pytest
 
 from auditlogservice.access import Principal
 from auditlogservice.errors import NotAuthenticated
-from auditlogservice.ledger.callers import MAX_TOKEN_BYTES, Callers
-from auditlogservice.ledger.inspected import Inspected
+from auditlogservice.ledger.identity.callers import MAX_TOKEN_BYTES, Callers
+from auditlogservice.ledger.identity.inspected import Inspected
 from strategies import NOON
 
 FOREIGN = "https://id.example"

@@ -15,7 +15,7 @@ from auditlogservice.errors import EventErased, EventHeld, EventNotFound, OwnRec
 from auditlogservice.events import Record, tombstone_id
 from auditlogservice.filters import EVERYTHING
 from auditlogservice.governance import SERVICE_USER, TOMBSTONE_TYPE, Hold
-from auditlogservice.ledger.eraser import Eraser
+from auditlogservice.ledger.governing.eraser import Eraser
 from auditlogservice.merkle import leaf_hash
 from auditlogservice.store.port import Appended, Document, Submission
 from auditlogservice.store.sqlite import open_sqlite

@@ -27,9 +27,9 @@ from joserfc.jwk import ECKey
 
 from auditlogservice.access import Scope
 from auditlogservice.errors import IssuerUnreachable, MalformedInput, NotAuthenticated
-from auditlogservice.ledger.external import ACCESS_TOKEN, LEEWAY, Expected, ExternalTokens
-from auditlogservice.ledger.identities import ClaimRules
-from auditlogservice.ledger.issuerkeys import IssuerKeys
+from auditlogservice.ledger.identity.external import ACCESS_TOKEN, LEEWAY, Expected, ExternalTokens
+from auditlogservice.ledger.identity.identities import ClaimRules
+from auditlogservice.ledger.identity.issuerkeys import IssuerKeys
 
 
 def tokens_of(

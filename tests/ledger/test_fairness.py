@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditlogservice.errors import Overloaded
-from auditlogservice.ledger.fairness import FairQueue, Load, Turns
+from auditlogservice.ledger.sharing.fairness import FairQueue, Load, Turns
 
 ROOM = Load(100, 10_000)
 SOON = 5  # seconds: a limit on what should take none

@@ -8,7 +8,7 @@ import pytest
 
 from auditlogservice.access import Scope, check_user_name
 from auditlogservice.errors import InvalidInput, MalformedInput
-from auditlogservice.ledger.identities import ClaimRules, parse_scope_map, principal_of
+from auditlogservice.ledger.identity.identities import ClaimRules, parse_scope_map, principal_of
 
 R, W, L, A = Scope.EVENTS_READ, Scope.EVENTS_WRITE, Scope.LEDGER_READ, Scope.ADMIN
 MAP = {"auditors": frozenset({R, L}), "/a b": frozenset({W}), "root": frozenset({A})}

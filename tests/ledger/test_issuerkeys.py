@@ -10,7 +10,7 @@ from issuing import EC, ED, RSA, STRANGER, Issuer, Lines
 from joserfc.jwk import OctKey, RSAKey
 
 from auditlogservice.errors import IssuerUnreachable
-from auditlogservice.ledger.issuerkeys import IssuerKeys
+from auditlogservice.ledger.identity.issuerkeys import IssuerKeys
 
 
 def keys_of(issuer: Issuer, *, pause: float = 0.0, lines: Lines | None = None) -> IssuerKeys:

@@ -10,7 +10,7 @@ import pytest
 
 from auditlogservice.checkpoints import Checkpoint
 from auditlogservice.errors import Conflict, NotFound, ProofInvalid, StoreBroken
-from auditlogservice.ledger.keyring import Keyring, SignerKey
+from auditlogservice.ledger.proving.keyring import Keyring, SignerKey
 from auditlogservice.notes import Note, SigningKey
 from auditlogservice.store.port import Document
 from strategies import NOON

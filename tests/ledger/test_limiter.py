@@ -10,8 +10,8 @@ import pytest
 from auditlogservice.access import Principal
 from auditlogservice.budgets import Budget, Rate, Standing
 from auditlogservice.errors import RateLimited
-from auditlogservice.ledger import limiter as limiters
-from auditlogservice.ledger.limiter import Limiter
+from auditlogservice.ledger.sharing import limiter as limiters
+from auditlogservice.ledger.sharing.limiter import Limiter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditlogservice.ledger.opaque import (
+from auditlogservice.ledger.identity.opaque import (
     API_TOKEN,
     CLIENT_SECRET,
     digest,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from auditlogservice.access import Scope, User
-from auditlogservice.ledger.clients import Clients
-from auditlogservice.ledger.owners import FRESHNESS, Owner, Owners
-from auditlogservice.ledger.tenants import Tenants
+from auditlogservice.ledger.identity.clients import Clients
+from auditlogservice.ledger.identity.owners import FRESHNESS, Owner, Owners
+from auditlogservice.ledger.identity.tenants import Tenants
 from auditlogservice.store.sqlite import open_sqlite
 from strategies import NOON
 
@@ -103,7 +103,7 @@ async def test_who_was_just_changed_here_or_is_behind_another_node_is_asked_for_
 async def test_made_up_owners_do_not_push_out_those_who_are_there(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("auditlogservice.ledger.owners._CACHED", 2)
+    monkeypatch.setattr("auditlogservice.ledger.identity.owners._CACHED", 2)
     owners = world.owners
     await owners.find("user", "1", knows=all_of)
     for number in range(10):

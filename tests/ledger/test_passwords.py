@@ -13,7 +13,7 @@ from argon2 import PasswordHasher, Type, extract_parameters
 from argon2.exceptions import VerifyMismatchError
 
 from auditlogservice.errors import InvalidInput, Overloaded
-from auditlogservice.ledger.passwords import _MAX_WAITING, Passwords, check_password
+from auditlogservice.ledger.identity.passwords import _MAX_WAITING, Passwords, check_password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

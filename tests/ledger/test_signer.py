@@ -13,9 +13,9 @@ import pytest
 import naive_tree
 from auditlogservice.checkpoints import Checkpoint
 from auditlogservice.errors import NotSigned, StoreUnreachable
-from auditlogservice.ledger import signer as signing
-from auditlogservice.ledger.keyring import Keyring
-from auditlogservice.ledger.signer import Signer
+from auditlogservice.ledger.proving import signer as signing
+from auditlogservice.ledger.proving.keyring import Keyring
+from auditlogservice.ledger.proving.signer import Signer
 from auditlogservice.merkle import leaf_hash
 from auditlogservice.notes import Note, SigningKey
 from auditlogservice.runtime.memory import CheckpointFiles
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from auditlogservice.ledger.signer import Memory
+    from auditlogservice.ledger.proving.signer import Memory
     from auditlogservice.runtime.wiring import Store
     from auditlogservice.store.port import LedgerStore
     from vandal import Vandal

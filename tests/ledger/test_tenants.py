@@ -12,8 +12,8 @@ import pytest
 
 from auditlogservice.access import Tenant, User
 from auditlogservice.errors import Conflict, InvalidInput, NotFound, StoreBroken
-from auditlogservice.ledger.clients import Clients
-from auditlogservice.ledger.tenants import FRESHNESS, Tenants
+from auditlogservice.ledger.identity.clients import Clients
+from auditlogservice.ledger.identity.tenants import FRESHNESS, Tenants
 from auditlogservice.store.port import Document, Submission
 from strategies import NOON, draft
 

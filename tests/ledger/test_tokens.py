@@ -18,12 +18,12 @@ from joserfc.jwk import OKPKey
 
 from auditlogservice.access import Principal, Scope, User
 from auditlogservice.errors import NotAuthenticated, StoreUnreachable
-from auditlogservice.ledger.callers import MAX_TOKEN_BYTES, Callers
-from auditlogservice.ledger.clients import Clients
-from auditlogservice.ledger.owners import FRESHNESS, Owners
-from auditlogservice.ledger.tenants import Tenants
-from auditlogservice.ledger.tokenkeys import ALGORITHM, TokenKeys
-from auditlogservice.ledger.tokens import TYPE, Tokens
+from auditlogservice.ledger.identity.callers import MAX_TOKEN_BYTES, Callers
+from auditlogservice.ledger.identity.clients import Clients
+from auditlogservice.ledger.identity.owners import FRESHNESS, Owners
+from auditlogservice.ledger.identity.tenants import Tenants
+from auditlogservice.ledger.identity.tokenkeys import ALGORITHM, TokenKeys
+from auditlogservice.ledger.identity.tokens import TYPE, Tokens
 from auditlogservice.store.port import UserChange, VerificationKey
 from auditlogservice.store.sqlite import open_sqlite
 from strategies import NOON

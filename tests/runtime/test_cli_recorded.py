@@ -10,7 +10,7 @@ import pytest
 from test_cli_tenants import Line
 from test_cli_users import log_of
 
-from auditlogservice.ledger.credentials import ApiToken, Credentials, change_credentials
+from auditlogservice.ledger.identity.credentials import ApiToken, Credentials, change_credentials
 from auditlogservice.runtime.keys import load_ledger_key, load_token_key
 from auditlogservice.runtime.signing import public_of
 from auditlogservice.runtime.wiring import open_store, settle_ledger_keys

@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from typer.testing import CliRunner
 
-from auditlogservice.ledger.keyring import SignerKey
+from auditlogservice.ledger.proving.keyring import SignerKey
 from auditlogservice.runtime.cli.app import app
 from auditlogservice.runtime.doctor.examination import examine
 from auditlogservice.runtime.doctor.files import (

@@ -15,7 +15,7 @@ from auditlogservice.access import Scope
 from auditlogservice.client.timestamping import HttpAuthority
 from auditlogservice.errors import AuditLogError
 from auditlogservice.ledger.formats.known import FORMATS
-from auditlogservice.ledger.passwords import Passwords
+from auditlogservice.ledger.identity.passwords import Passwords
 from auditlogservice.runtime.cli.credentials import Signed
 from auditlogservice.runtime.settings import Settings, load_settings
 from auditlogservice.runtime.wiring import open_store, utc_now

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditlogservice.errors import OutcomeUnknown, UnsafeSetup
-from auditlogservice.ledger.keyring import Keyring
+from auditlogservice.ledger.proving.keyring import Keyring
 from auditlogservice.runtime.keys import add_ledger_key, load_ledger_keys
 from auditlogservice.runtime.signing import public_of, rotate, signing_seeds
 from auditlogservice.store.sqlite import open_sqlite

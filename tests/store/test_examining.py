@@ -13,7 +13,7 @@ from corpus import made_drafts
 from answers import outcomes_of
 from auditlogservice.filters import Is
 from auditlogservice.governance import Hold
-from auditlogservice.ledger.eraser import Eraser
+from auditlogservice.ledger.governing.eraser import Eraser
 from auditlogservice.store.mongodb import open_mongodb
 from auditlogservice.store.port import Appended, Document, Submission
 from auditlogservice.store.sqlite import database, open_sqlite

@@ -27,7 +27,7 @@ from witnesses import WITNESS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from auditlogservice.ledger.credentials import OwnerKind
+    from auditlogservice.ledger.identity.credentials import OwnerKind
     from auditlogservice.runtime.settings import Settings
     from running import Api
 

@@ -14,7 +14,7 @@ from auditlogservice.access import Scope
 from auditlogservice.anchors import Timestamp
 from auditlogservice.checkpoints import Checkpoint, open_checkpoint
 from auditlogservice.errors import UnsafeSetup
-from auditlogservice.ledger import timestamping
+from auditlogservice.ledger.proving import timestamping
 from auditlogservice.notes import Note, VerifierKey
 from auditlogservice.runtime.settings import Settings
 from running import running

@@ -147,7 +147,7 @@ async def test_a_token_that_has_ended_makes_room(memory_api: Api) -> None:
 async def test_an_owner_has_a_hundred_tokens_at_most(
     memory_api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("auditlogservice.ledger.apitokens.MAX_API_TOKENS", 3)
+    monkeypatch.setattr("auditlogservice.ledger.identity.apitokens.MAX_API_TOKENS", 3)
     user = await memory_api.add("alice")
     for label in "abc":
         await get(memory_api, user, label=label)
@@ -231,7 +231,7 @@ async def test_a_token_works_where_its_use_cannot_be_written_down(
     async def fail(*_: object) -> None:
         raise StorageFull
 
-    monkeypatch.setattr("auditlogservice.ledger.apitokens.change_credentials", fail)
+    monkeypatch.setattr("auditlogservice.ledger.identity.apitokens.change_credentials", fail)
     assert await status(memory_api, bearing(token)) == 200
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from auditlogservice.access import Scope
-from auditlogservice.ledger.clients import MAX_SECRETS
+from auditlogservice.ledger.identity.clients import MAX_SECRETS
 from bearers import BOTH, ENTER, basic, enter, make, signed
 from running import EVENT, running
 
@@ -103,7 +103,7 @@ async def test_a_wrong_client_takes_as_many_comparisons_as_a_wrong_secret(
         compared.append(kept)
         return False
 
-    monkeypatch.setattr("auditlogservice.ledger.clients.is_of", never)
+    monkeypatch.setattr("auditlogservice.ledger.identity.clients.is_of", never)
     for name in (client, "0" * 24, "nobody"):
         compared.clear()
         answer = await memory_api.http.post("/token", data=ENTER, headers=basic(name, "x"))

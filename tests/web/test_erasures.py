@@ -13,7 +13,7 @@ import pytest
 from auditlogservice.events import EventId, Sequence
 from auditlogservice.filters import Is
 from auditlogservice.governance import SERVICE_USER, ErasureJob, read_erasure
-from auditlogservice.ledger import clearing, erasures
+from auditlogservice.ledger.governing import clearing, erasures
 from auditlogservice.store.port import Document
 from auditlogservice.times import parse_rfc3339
 from running import EVENT

@@ -10,7 +10,7 @@ import pytest
 
 from auditlogservice.errors import Overloaded
 from auditlogservice.ledger import recorder as recording
-from auditlogservice.ledger.fairness import Load
+from auditlogservice.ledger.sharing.fairness import Load
 from auditlogservice.web.bodies import MAX_BATCHES
 from auditlogservice.web.places import Places
 from running import EVENT, running

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jws
 from joserfc.jwk import OKPKey
 
-from auditlogservice.ledger.opaque import API_TOKEN, spell
+from auditlogservice.ledger.identity.opaque import API_TOKEN, spell
 from auditlogservice.store.port import VerificationKey
 from bearers import bearing, get, text_of
 

@@ -9,7 +9,7 @@ import pytest
 from auditlogservice.access import Scope
 from auditlogservice.filters import Is
 from auditlogservice.governance import SERVICE_USER, Hold
-from auditlogservice.ledger import holds as module
+from auditlogservice.ledger.governing import holds as module
 from auditlogservice.store.port import Document
 from running import running
 from waiting import until

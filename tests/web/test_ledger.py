@@ -18,8 +18,8 @@ from auditlogservice.checkpoints import Checkpoint, EntryProof, open_checkpoint
 from auditlogservice.entries import commitment, parse_entry
 from auditlogservice.errors import ProofInvalid
 from auditlogservice.events import EventId
-from auditlogservice.ledger import signer as signing
-from auditlogservice.ledger.keyring import Keyring
+from auditlogservice.ledger.proving import signer as signing
+from auditlogservice.ledger.proving.keyring import Keyring
 from auditlogservice.merkle import EMPTY_ROOT, leaf_hash
 from auditlogservice.notes import Note, VerifierKey
 from auditlogservice.runtime.signing import rotate

@@ -9,7 +9,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from auditlogservice.access import Scope
-from auditlogservice.ledger.credentials import MAX_REVOKED
+from auditlogservice.ledger.identity.credentials import MAX_REVOKED
 from auditlogservice.runtime.cli.keys import retire_key
 from bearers import basic, bearing, enter, get, make, status, text_of
 from running import PASSWORD, running
@@ -103,7 +103,7 @@ async def test_who_revokes_without_end_ends_all_of_their_tokens_and_fills_nothin
     memory_api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert MAX_REVOKED <= 10_000  # each check of a token reads them
-    monkeypatch.setattr("auditlogservice.ledger.credentials.MAX_REVOKED", 2)
+    monkeypatch.setattr("auditlogservice.ledger.identity.credentials.MAX_REVOKED", 2)
     await memory_api.add("alice")
     tokens = [await memory_api.sign_in("alice") for _ in range(4)]
     for token in tokens[:2]:

@@ -10,8 +10,8 @@ import pytest
 from auditlogservice.access import Scope
 from auditlogservice.filters import matches
 from auditlogservice.governance import MAX_RULES, SERVICE_USER, RetentionRule, rule_for
-from auditlogservice.ledger import clearing
-from auditlogservice.ledger.sweeper import candidates
+from auditlogservice.ledger.governing import clearing
+from auditlogservice.ledger.governing.sweeper import candidates
 from auditlogservice.times import parse_rfc3339
 from running import EVENT, Time, running
 from waiting import until

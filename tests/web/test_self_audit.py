@@ -14,10 +14,10 @@ from test_follow import listening
 from auditlogservice.access import Scope
 from auditlogservice.errors import StorageFull, StoreBroken, StoreUnreachable
 from auditlogservice.governance import SERVICE_USER
-from auditlogservice.ledger import logins
-from auditlogservice.ledger.acts import ACTS
-from auditlogservice.ledger.diary import Origin
-from auditlogservice.ledger.reads import MAX_QUESTION
+from auditlogservice.ledger.identity import logins
+from auditlogservice.ledger.selfaudit.acts import ACTS
+from auditlogservice.ledger.selfaudit.diary import Origin
+from auditlogservice.ledger.selfaudit.reads import MAX_QUESTION
 from auditlogservice.runtime.settings import Settings
 from auditlogservice.web.routes import follow
 from running import EVENT, PASSWORD, running

@@ -1,4 +1,4 @@
-"""Reading records, page by page. Writing is `recorder.py`, erasing `eraser.py`."""
+"""Reading records, page by page. Writing is `recorder.py`, erasing `governing/eraser.py`."""
 
 from __future__ import annotations
 

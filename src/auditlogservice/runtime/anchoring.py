@@ -10,19 +10,19 @@ import httpx2
 from auditlogservice.client.timestamping import HttpAuthority
 from auditlogservice.client.witness import HttpWitness, parse_witnesses
 from auditlogservice.errors import MalformedInput, UnsafeSetup
-from auditlogservice.ledger.anchorer import Anchorer, AnchorGauge
-from auditlogservice.ledger.sweeper import WorkGauge
-from auditlogservice.ledger.timestamping import Timestamping
-from auditlogservice.ledger.witnessing import Witnessing
+from auditlogservice.ledger.governing.sweeper import WorkGauge
+from auditlogservice.ledger.proving.anchorer import Anchorer, AnchorGauge
+from auditlogservice.ledger.proving.timestamping import Timestamping
+from auditlogservice.ledger.proving.witnessing import Witnessing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from auditlogservice.client.witness import WitnessAddress
-    from auditlogservice.ledger.anchorer import AnchorJournal, Round
-    from auditlogservice.ledger.anchors import Anchors
     from auditlogservice.ledger.clock import Clock
-    from auditlogservice.ledger.prover import Prover
+    from auditlogservice.ledger.proving.anchorer import AnchorJournal, Round
+    from auditlogservice.ledger.proving.anchors import Anchors
+    from auditlogservice.ledger.proving.prover import Prover
     from auditlogservice.runtime.settings import Settings
     from auditlogservice.store.port import LedgerStore
 

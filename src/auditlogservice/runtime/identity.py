@@ -11,16 +11,21 @@ import httpx2
 
 from auditlogservice.client.provider import HttpProvider
 from auditlogservice.errors import InvalidInput, MalformedInput, UnsafeSetup
-from auditlogservice.ledger.external import ACCESS_TOKEN, ANY_JWT, Expected, ExternalTokens
-from auditlogservice.ledger.identities import ClaimRules, parse_scope_map
-from auditlogservice.ledger.issuerkeys import IssuerKeys
-from auditlogservice.ledger.signin import ClientOfIssuer, SignIn
+from auditlogservice.ledger.identity.external import (
+    ACCESS_TOKEN,
+    ANY_JWT,
+    Expected,
+    ExternalTokens,
+)
+from auditlogservice.ledger.identity.identities import ClaimRules, parse_scope_map
+from auditlogservice.ledger.identity.issuerkeys import IssuerKeys
+from auditlogservice.ledger.identity.signin import ClientOfIssuer, SignIn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from auditlogservice.ledger.clock import Clock
-    from auditlogservice.ledger.issuerkeys import KeyJournal
+    from auditlogservice.ledger.identity.issuerkeys import KeyJournal
     from auditlogservice.runtime.settings import Settings
     from auditlogservice.store.port import AccountStore
 

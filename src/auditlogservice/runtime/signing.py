@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from auditlogservice.ledger.keyring import Keyring
+    from auditlogservice.ledger.proving.keyring import Keyring
 
 
 async def signing_seeds(data_dir: Path, keyring: Keyring) -> list[bytes]:

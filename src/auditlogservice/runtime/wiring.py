@@ -14,42 +14,42 @@ from typing import TYPE_CHECKING, Protocol
 
 from auditlogservice.budgets import Budget, Rate
 from auditlogservice.errors import UnsafeSetup
-from auditlogservice.ledger.accounts import Accounts
-from auditlogservice.ledger.anchorer import Anchorer
-from auditlogservice.ledger.anchors import Anchors
-from auditlogservice.ledger.announcer import Announcer
-from auditlogservice.ledger.apitokens import ApiTokens
-from auditlogservice.ledger.callers import Callers
-from auditlogservice.ledger.clearing import Clearing
-from auditlogservice.ledger.clients import Clients
-from auditlogservice.ledger.diary import Diary
-from auditlogservice.ledger.eraser import Eraser
-from auditlogservice.ledger.erasures import Erasures
 from auditlogservice.ledger.exporter import Exporter
-from auditlogservice.ledger.fairness import Turns
 from auditlogservice.ledger.follower import Follower
-from auditlogservice.ledger.holds import Holds
-from auditlogservice.ledger.keyring import Keyring
-from auditlogservice.ledger.limiter import Limiter
-from auditlogservice.ledger.logins import FailedLogins
-from auditlogservice.ledger.owners import Owners
-from auditlogservice.ledger.passwords import Passwords
-from auditlogservice.ledger.prover import Prover
-from auditlogservice.ledger.quotas import Quotas
+from auditlogservice.ledger.governing.clearing import Clearing
+from auditlogservice.ledger.governing.eraser import Eraser
+from auditlogservice.ledger.governing.erasures import Erasures
+from auditlogservice.ledger.governing.holds import Holds
+from auditlogservice.ledger.governing.quotas import Quotas
+from auditlogservice.ledger.governing.redacting import REDACTION, Redacting
+from auditlogservice.ledger.governing.retention import RETENTION, keeping
+from auditlogservice.ledger.governing.rulebooks import KnownRules, RuleBooks
+from auditlogservice.ledger.governing.sweeper import Sweeper
+from auditlogservice.ledger.governing.undertaker import Undertaker
+from auditlogservice.ledger.identity.accounts import Accounts
+from auditlogservice.ledger.identity.apitokens import ApiTokens
+from auditlogservice.ledger.identity.callers import Callers
+from auditlogservice.ledger.identity.clients import Clients
+from auditlogservice.ledger.identity.logins import FailedLogins
+from auditlogservice.ledger.identity.owners import Owners
+from auditlogservice.ledger.identity.passwords import Passwords
+from auditlogservice.ledger.identity.sessions import Sessions
+from auditlogservice.ledger.identity.tenants import Tenants
+from auditlogservice.ledger.identity.tokenkeys import TokenKeys
+from auditlogservice.ledger.identity.tokens import Tokens
+from auditlogservice.ledger.proving.anchorer import Anchorer
+from auditlogservice.ledger.proving.anchors import Anchors
+from auditlogservice.ledger.proving.keyring import Keyring
+from auditlogservice.ledger.proving.prover import Prover
+from auditlogservice.ledger.proving.signer import Signer
 from auditlogservice.ledger.recorder import Recorder
 from auditlogservice.ledger.records import Records
-from auditlogservice.ledger.redacting import REDACTION, Redacting
-from auditlogservice.ledger.retention import RETENTION, keeping
-from auditlogservice.ledger.rulebooks import KnownRules, RuleBooks
-from auditlogservice.ledger.selfaudit import SelfAudit
-from auditlogservice.ledger.sessions import Sessions
-from auditlogservice.ledger.signer import Signer
+from auditlogservice.ledger.selfaudit.announcer import Announcer
+from auditlogservice.ledger.selfaudit.diary import Diary
+from auditlogservice.ledger.selfaudit.recording import SelfAudit
+from auditlogservice.ledger.sharing.fairness import Turns
+from auditlogservice.ledger.sharing.limiter import Limiter
 from auditlogservice.ledger.statistics import Statistics
-from auditlogservice.ledger.sweeper import Sweeper
-from auditlogservice.ledger.tenants import Tenants
-from auditlogservice.ledger.tokenkeys import TokenKeys
-from auditlogservice.ledger.tokens import Tokens
-from auditlogservice.ledger.undertaker import Undertaker
 from auditlogservice.runtime.anchoring import open_anchorer
 from auditlogservice.runtime.identity import open_issuer
 from auditlogservice.runtime.keys import TokenKeyFile

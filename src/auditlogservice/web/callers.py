@@ -7,11 +7,11 @@ from urllib.parse import quote, urlencode
 
 from auditlogservice.access import Principal, User, format_scopes
 from auditlogservice.errors import InsufficientScope, NotAuthenticated
-from auditlogservice.ledger import acts
-from auditlogservice.ledger.clients import Client
-from auditlogservice.ledger.diary import Actor, Origin, actor_named
-from auditlogservice.ledger.reads import Read, asked_values, question_text
-from auditlogservice.ledger.selfaudit import Caller, Entry
+from auditlogservice.ledger.identity.clients import Client
+from auditlogservice.ledger.selfaudit import acts
+from auditlogservice.ledger.selfaudit.diary import Actor, Origin, actor_named
+from auditlogservice.ledger.selfaudit.reads import Read, asked_values, question_text
+from auditlogservice.ledger.selfaudit.recording import Caller, Entry
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from auditlogservice.canonical import Json
     from auditlogservice.events import Record
     from auditlogservice.filters import Filter
-    from auditlogservice.ledger.reads import Kind
+    from auditlogservice.ledger.selfaudit.reads import Kind
     from auditlogservice.web.questions import Parameters
 
 MAX_USER_AGENT = 256  # characters that are kept

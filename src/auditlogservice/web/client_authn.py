@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from auditlogservice.ledger.clients import Client, ClientSecret
+    from auditlogservice.ledger.identity.clients import Client, ClientSecret
 
 
 async def client_of(

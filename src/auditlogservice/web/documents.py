@@ -7,7 +7,7 @@ from typing import Any
 from auditlogservice.access import Scope
 from auditlogservice.auditing.findings import State
 from auditlogservice.events import MAX_IDEMPOTENCY_KEY, EventModel
-from auditlogservice.ledger.passwords import MAX_LENGTH, MIN_LENGTH
+from auditlogservice.ledger.identity.passwords import MAX_LENGTH, MIN_LENGTH
 from auditlogservice.web.governing_schemas import GOVERNING
 from auditlogservice.web.problems import ALL, MEDIA_TYPE
 from auditlogservice.web.token_schemas import NAME, TOKEN_SCHEMAS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from auditlogservice.governance import MAX_REASON, MAX_RULES, RetentionRule
-from auditlogservice.ledger.quotas import MAX_QUOTA
+from auditlogservice.ledger.governing.quotas import MAX_QUOTA
 from auditlogservice.redaction import MAX_REDACTION_RULES, RedactionRule
 
 _WHERE: dict[str, Any] = {"$ref": "#/components/schemas/Filter"}

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from auditlogservice.errors import Flaw, InvalidInput, Outdated
-from auditlogservice.ledger.rulebooks import spelled
+from auditlogservice.ledger.governing.rulebooks import spelled
 from auditlogservice.times import format_utc
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.documents import answers, parameter, refer
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from auditlogservice.ledger.rulebooks import Rule, RuleBook
+    from auditlogservice.ledger.governing.rulebooks import Rule, RuleBook
 
 _ETAG = re.compile(r'"(\d{1,18})"')
 IF_MATCH = parameter(

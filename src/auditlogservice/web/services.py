@@ -11,33 +11,33 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from auditlogservice.governance import RetentionRule
-    from auditlogservice.ledger.accounts import Accounts
-    from auditlogservice.ledger.anchors import Anchors
-    from auditlogservice.ledger.apitokens import ApiTokens
-    from auditlogservice.ledger.callers import Callers
-    from auditlogservice.ledger.clients import Clients
     from auditlogservice.ledger.clock import Clock
-    from auditlogservice.ledger.eraser import Eraser
-    from auditlogservice.ledger.erasures import Erasures
     from auditlogservice.ledger.exporter import Exporter
-    from auditlogservice.ledger.fairness import Turns
     from auditlogservice.ledger.follower import Follower
-    from auditlogservice.ledger.holds import Holds
-    from auditlogservice.ledger.keyring import Keyring
-    from auditlogservice.ledger.limiter import Limiter
-    from auditlogservice.ledger.logins import FailedLogins
-    from auditlogservice.ledger.prover import Prover
-    from auditlogservice.ledger.quotas import Quotas
+    from auditlogservice.ledger.governing.eraser import Eraser
+    from auditlogservice.ledger.governing.erasures import Erasures
+    from auditlogservice.ledger.governing.holds import Holds
+    from auditlogservice.ledger.governing.quotas import Quotas
+    from auditlogservice.ledger.governing.rulebooks import RuleBooks
+    from auditlogservice.ledger.identity.accounts import Accounts
+    from auditlogservice.ledger.identity.apitokens import ApiTokens
+    from auditlogservice.ledger.identity.callers import Callers
+    from auditlogservice.ledger.identity.clients import Clients
+    from auditlogservice.ledger.identity.logins import FailedLogins
+    from auditlogservice.ledger.identity.sessions import Sessions
+    from auditlogservice.ledger.identity.signin import SignIn
+    from auditlogservice.ledger.identity.tenants import Tenants
+    from auditlogservice.ledger.identity.tokens import Tokens
+    from auditlogservice.ledger.proving.anchors import Anchors
+    from auditlogservice.ledger.proving.keyring import Keyring
+    from auditlogservice.ledger.proving.prover import Prover
+    from auditlogservice.ledger.proving.signer import Signer
     from auditlogservice.ledger.recorder import Recorder
     from auditlogservice.ledger.records import Records
-    from auditlogservice.ledger.rulebooks import RuleBooks
-    from auditlogservice.ledger.selfaudit import SelfAudit
-    from auditlogservice.ledger.sessions import Sessions
-    from auditlogservice.ledger.signer import Signer
-    from auditlogservice.ledger.signin import SignIn
+    from auditlogservice.ledger.selfaudit.recording import SelfAudit
+    from auditlogservice.ledger.sharing.fairness import Turns
+    from auditlogservice.ledger.sharing.limiter import Limiter
     from auditlogservice.ledger.statistics import Statistics
-    from auditlogservice.ledger.tenants import Tenants
-    from auditlogservice.ledger.tokens import Tokens
     from auditlogservice.redaction import RedactionRule
     from auditlogservice.web.bodies import BatchRoom
     from auditlogservice.web.places import Places

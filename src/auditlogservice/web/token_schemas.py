@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from auditlogservice.access import Scope
-from auditlogservice.ledger.labels import MAX_API_TOKEN_DAYS, MAX_LABEL
+from auditlogservice.ledger.identity.labels import MAX_API_TOKEN_DAYS, MAX_LABEL
 
 _ID = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
 _TEXT = {"type": "string"}

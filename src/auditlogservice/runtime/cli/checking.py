@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditlogservice.ledger.auditor import check_store
+from auditlogservice.ledger.proving.auditor import check_store
 from auditlogservice.runtime.cli.users import DataDirOption, JsonOption, StoreOption
 from auditlogservice.runtime.cli.verifying import print_report, progress, read_keys
 from auditlogservice.runtime.settings import load_settings

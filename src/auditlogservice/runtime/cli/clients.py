@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from auditlogservice.access import DEFAULT_TENANT, Scope, format_scopes, parse_scopes
-from auditlogservice.ledger import acts, telling
-from auditlogservice.ledger.clients import describe_client
+from auditlogservice.ledger.identity import telling
+from auditlogservice.ledger.identity.clients import describe_client
+from auditlogservice.ledger.selfaudit import acts
 from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.cli.users import (
     DataDirOption,
@@ -28,7 +29,7 @@ from auditlogservice.times import format_utc
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from auditlogservice.ledger.clients import Client
+    from auditlogservice.ledger.identity.clients import Client
     from auditlogservice.runtime.wiring import Administration
 
 clients_app = typer.Typer(

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditlogservice.access import DEFAULT_TENANT
-from auditlogservice.ledger import acts, telling
-from auditlogservice.ledger.tokenkeys import require_published, retire
+from auditlogservice.ledger.identity import telling
+from auditlogservice.ledger.identity.tokenkeys import require_published, retire
+from auditlogservice.ledger.selfaudit import acts
 from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.keys import rotate_token_key, token_key_id
 from auditlogservice.runtime.wiring import administering, utc_now

@@ -10,9 +10,10 @@ import typer
 
 from auditlogservice.access import DEFAULT_TENANT, check_tenant_name
 from auditlogservice.errors import NotFound
-from auditlogservice.ledger import acts, telling
-from auditlogservice.ledger.keyring import Keyring
-from auditlogservice.ledger.signer import origin_of
+from auditlogservice.ledger.identity import telling
+from auditlogservice.ledger.proving.keyring import Keyring
+from auditlogservice.ledger.proving.signer import origin_of
+from auditlogservice.ledger.selfaudit import acts
 from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.cli.users import DataDirOption, StoreOption
 from auditlogservice.runtime.keys import draft_ledger_key, load_ledger_key

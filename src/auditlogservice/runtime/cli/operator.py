@@ -5,8 +5,8 @@ from __future__ import annotations
 import getpass
 import socket
 
-from auditlogservice.ledger.diary import Actor, Origin
-from auditlogservice.ledger.selfaudit import Caller
+from auditlogservice.ledger.selfaudit.diary import Actor, Origin
+from auditlogservice.ledger.selfaudit.recording import Caller
 
 _OPERATOR = "@operator"  # no user's name starts with @
 

@@ -19,9 +19,9 @@ from uvicorn.supervisors import Multiprocess
 
 from auditlogservice.access import DEFAULT_TENANT, Scope
 from auditlogservice.errors import UnsafeSetup
-from auditlogservice.ledger import acts
-from auditlogservice.ledger.accounts import FIRST_ADMIN
-from auditlogservice.ledger.telling import user_added
+from auditlogservice.ledger.identity.accounts import FIRST_ADMIN
+from auditlogservice.ledger.identity.telling import user_added
+from auditlogservice.ledger.selfaudit import acts
 from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.http import BoundedHttp
 from auditlogservice.runtime.keys import load_token_key

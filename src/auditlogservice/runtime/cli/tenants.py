@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from auditlogservice.access import DEFAULT_TENANT, describe_tenant
-from auditlogservice.ledger import acts, telling
-from auditlogservice.ledger.suspensions import set_suspended
+from auditlogservice.ledger.identity import telling
+from auditlogservice.ledger.identity.suspensions import set_suspended
+from auditlogservice.ledger.selfaudit import acts
 from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.cli.users import DataDirOption, JsonOption, StoreOption
 from auditlogservice.runtime.wiring import administering

@@ -19,10 +19,10 @@ from auditlogservice.access import (
     format_scopes,
     parse_scopes,
 )
-from auditlogservice.ledger import acts
-from auditlogservice.ledger.credentials import forget_credentials
-from auditlogservice.ledger.passwords import check_password
-from auditlogservice.ledger.telling import user_added, user_changed, user_removed
+from auditlogservice.ledger.identity.credentials import forget_credentials
+from auditlogservice.ledger.identity.passwords import check_password
+from auditlogservice.ledger.identity.telling import user_added, user_changed, user_removed
+from auditlogservice.ledger.selfaudit import acts
 from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.settings import load_settings
 from auditlogservice.runtime.wiring import administering, open_administration

@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 import apsw
 
 from auditlogservice.errors import AuditLogError, StoreUnreachable, UnsafeSetup
-from auditlogservice.ledger.keyring import Keyring
-from auditlogservice.ledger.retention import RETENTION
-from auditlogservice.ledger.rulebooks import KnownRules
+from auditlogservice.ledger.governing.retention import RETENTION
+from auditlogservice.ledger.governing.rulebooks import KnownRules
+from auditlogservice.ledger.proving.keyring import Keyring
 from auditlogservice.runtime.doctor.files import check_file_system, check_room, read_mounts
 from auditlogservice.runtime.doctor.findings import Finding, ok, weak, wrong
 from auditlogservice.runtime.doctor.reach import is_local
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from auditlogservice.ledger.clock import Clock
-    from auditlogservice.ledger.keyring import SignerKey
+    from auditlogservice.ledger.proving.keyring import SignerKey
     from auditlogservice.runtime.settings import Settings
     from auditlogservice.runtime.wiring import Store
 

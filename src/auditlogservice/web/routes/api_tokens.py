@@ -12,9 +12,10 @@ from starlette.responses import Response
 
 from auditlogservice.access import parse_scopes
 from auditlogservice.errors import Conflict, Flaw, InvalidInput
-from auditlogservice.ledger import acts, telling
-from auditlogservice.ledger.apitokens import describe_api_token
-from auditlogservice.ledger.labels import MAX_API_TOKEN_DAYS
+from auditlogservice.ledger.identity import telling
+from auditlogservice.ledger.identity.apitokens import describe_api_token
+from auditlogservice.ledger.identity.labels import MAX_API_TOKEN_DAYS
+from auditlogservice.ledger.selfaudit import acts
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Anyone, UserManager
 from auditlogservice.web.bodies import read_small
@@ -28,8 +29,8 @@ from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
     from auditlogservice.access import Principal, Scope
-    from auditlogservice.ledger.clients import Client
-    from auditlogservice.ledger.credentials import ApiToken, OwnerKind
+    from auditlogservice.ledger.identity.clients import Client
+    from auditlogservice.ledger.identity.credentials import ApiToken, OwnerKind
 
 router = APIRouter(tags=["tokens"])
 

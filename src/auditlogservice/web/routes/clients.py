@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from auditlogservice.errors import Conflict
-from auditlogservice.ledger import acts, telling
-from auditlogservice.ledger.clients import describe_client, describe_secret
+from auditlogservice.ledger.identity import telling
+from auditlogservice.ledger.identity.clients import describe_client, describe_secret
+from auditlogservice.ledger.selfaudit import acts
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import UserManager
 from auditlogservice.web.bodies import read_small
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from auditlogservice.access import Principal
-    from auditlogservice.ledger.clients import Client
-    from auditlogservice.ledger.selfaudit import Entry
+    from auditlogservice.ledger.identity.clients import Client
+    from auditlogservice.ledger.selfaudit.recording import Entry
 
 router = APIRouter(tags=["clients"])
 

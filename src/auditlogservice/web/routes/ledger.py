@@ -23,7 +23,7 @@ from auditlogservice.web.questions import refuse_parameters
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
-    from auditlogservice.ledger.prover import Proven
+    from auditlogservice.ledger.proving.prover import Proven
 
 router = APIRouter(tags=["ledger"])
 

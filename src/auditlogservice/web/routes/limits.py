@@ -12,11 +12,11 @@ from auditlogservice.language.conditions import MAX_NESTING
 from auditlogservice.language.size import MAX_CONDITIONS, MAX_PATTERN, MAX_PATTERNS, MAX_WORDS
 from auditlogservice.language.text import MAX_TEXT
 from auditlogservice.leaks import MAX_FLAGS
-from auditlogservice.ledger.apitokens import MAX_ACTIVE, MAX_API_TOKENS
 from auditlogservice.ledger.batches import MAX_ATOMIC_WEIGHT
-from auditlogservice.ledger.clients import MAX_SECRETS
-from auditlogservice.ledger.labels import MAX_API_TOKEN_DAYS, MAX_LABEL
-from auditlogservice.ledger.quotas import MAX_QUOTA
+from auditlogservice.ledger.governing.quotas import MAX_QUOTA
+from auditlogservice.ledger.identity.apitokens import MAX_ACTIVE, MAX_API_TOKENS
+from auditlogservice.ledger.identity.clients import MAX_SECRETS
+from auditlogservice.ledger.identity.labels import MAX_API_TOKEN_DAYS, MAX_LABEL
 from auditlogservice.ledger.records import MAX_LIMIT
 from auditlogservice.ledger.statistics import COUNT_CAP, HISTOGRAM_CAP, MAX_BUCKETS
 from auditlogservice.redaction import MAX_REDACTION_RULES, MAX_REDACTIONS_TOLD

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from auditlogservice.ledger.quotas import MAX_QUOTA
+from auditlogservice.ledger.governing.quotas import MAX_QUOTA
 from auditlogservice.times import format_utc
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Operator
@@ -18,7 +18,7 @@ from auditlogservice.web.questions import refuse_parameters
 from auditlogservice.web.services import services
 
 if TYPE_CHECKING:
-    from auditlogservice.ledger.quotas import TenantLimits
+    from auditlogservice.ledger.governing.quotas import TenantLimits
 
 router = APIRouter(tags=["tenants"])
 

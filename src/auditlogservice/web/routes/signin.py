@@ -21,9 +21,10 @@ from auditlogservice.errors import (
     TooManyAttempts,
     Unavailable,
 )
-from auditlogservice.ledger import acts, telling
-from auditlogservice.ledger.sessions import Session
-from auditlogservice.ledger.signin import TIME, SignIn
+from auditlogservice.ledger.identity import telling
+from auditlogservice.ledger.identity.sessions import Session
+from auditlogservice.ledger.identity.signin import TIME, SignIn
+from auditlogservice.ledger.selfaudit import acts
 from auditlogservice.web import cookies
 from auditlogservice.web.authn import caller_of
 from auditlogservice.web.budgets import begin_token

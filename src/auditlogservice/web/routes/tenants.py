@@ -13,8 +13,9 @@ from starlette.responses import Response
 
 from auditlogservice.access import describe_tenant
 from auditlogservice.errors import Conflict
-from auditlogservice.ledger import acts, telling
-from auditlogservice.ledger.suspensions import set_suspended
+from auditlogservice.ledger.identity import telling
+from auditlogservice.ledger.identity.suspensions import set_suspended
+from auditlogservice.ledger.selfaudit import acts
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Operator
 from auditlogservice.web.callers import author_of

@@ -17,7 +17,8 @@ from auditlogservice.errors import (
     NotAuthenticated,
     UnsupportedGrantType,
 )
-from auditlogservice.ledger import acts, telling
+from auditlogservice.ledger.identity import telling
+from auditlogservice.ledger.selfaudit import acts
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import caller_of
 from auditlogservice.web.budgets import begin_token
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from auditlogservice.access import Principal
-    from auditlogservice.ledger.inspected import Inspected
-    from auditlogservice.ledger.tokens import IssuedToken
+    from auditlogservice.ledger.identity.inspected import Inspected
+    from auditlogservice.ledger.identity.tokens import IssuedToken
 
 router = APIRouter(tags=["tokens"], dependencies=[Depends(begin_token)])
 

@@ -10,8 +10,9 @@ from starlette.responses import Response
 
 from auditlogservice.access import DEFAULT_SCOPES, describe_user, format_scopes
 from auditlogservice.errors import Conflict
-from auditlogservice.ledger import acts, telling
-from auditlogservice.ledger.passwords import check_password
+from auditlogservice.ledger.identity import telling
+from auditlogservice.ledger.identity.passwords import check_password
+from auditlogservice.ledger.selfaudit import acts
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Anyone, UserManager
 from auditlogservice.web.bodies import read_small

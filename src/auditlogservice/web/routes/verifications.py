@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from auditlogservice.auditing.findings import State
-from auditlogservice.ledger.acts import LEDGER_VERIFIED
-from auditlogservice.ledger.selfaudit import Entry
+from auditlogservice.ledger.selfaudit.acts import LEDGER_VERIFIED
+from auditlogservice.ledger.selfaudit.recording import Entry
 from auditlogservice.merkle import MAX_SIZE
 from auditlogservice.web.authn import LedgerReader
 from auditlogservice.web.callers import author_of

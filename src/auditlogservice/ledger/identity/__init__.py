@@ -1,0 +1,1 @@
+"""Who may come in: users, clients, people whom others vouch for, and what they show for it."""

@@ -1,0 +1,1 @@
+"""What makes a log provable: signatures, proofs, witnesses, timestamps, audits of the store."""

@@ -1,0 +1,1 @@
+"""Who gets how much when there is not enough for all: fair turns, and rates."""
