@@ -38,7 +38,7 @@ from auditlogservice.filters import (
     all_of,
 )
 from auditlogservice.runtime.settings import load_settings
-from auditlogservice.runtime.wiring import Store, open_store
+from auditlogservice.runtime.stores import Store, open_store
 from auditlogservice.store.port import PageQuery, Submission
 from auditlogservice.times import format_utc
 from bench.events import EVERY, START, draft

@@ -15,7 +15,8 @@ from argon2 import PasswordHasher
 
 from auditlogservice.access import DEFAULT_TENANT, Scope
 from auditlogservice.runtime.settings import Settings
-from auditlogservice.runtime.wiring import build_app, open_store, utc_now
+from auditlogservice.runtime.stores import open_store, utc_now
+from auditlogservice.runtime.wiring import build_app
 from auditlogservice.store.port import Document
 
 if TYPE_CHECKING:

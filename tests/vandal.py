@@ -12,7 +12,7 @@ from auditlogservice.store.sqlite import SqliteStore
 if TYPE_CHECKING:
     import apsw
 
-    from auditlogservice.runtime.wiring import Store
+    from auditlogservice.runtime.stores import Store
 
 
 class Vandal(Protocol):

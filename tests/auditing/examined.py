@@ -15,7 +15,7 @@ from auditlogservice.auditing.served import Served
 from auditlogservice.client import Client
 from auditlogservice.ledger.proving.auditor import check_store
 from auditlogservice.notes import VerifierKey
-from auditlogservice.runtime.wiring import open_store
+from auditlogservice.runtime.stores import open_store
 from running import EVENT, Api, running, said_already
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from rfc3161_client import HashAlgorithm, TimestampRequestBuilder
 
 from auditlogservice.anchors import Refused, Stamped, Unreachable
 from auditlogservice.client.timestamping import HttpAuthority, read_reply
-from auditlogservice.runtime.wiring import utc_now
+from auditlogservice.runtime.stores import utc_now
 from witnesses import serving
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from auditlogservice.runtime.wiring import Store
+    from auditlogservice.runtime.stores import Store
 
 ORIGIN = "log.example/ledger/acme"
 KEYS = [SigningKey(ORIGIN, bytes([number]) * 32) for number in range(8)]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from auditlogservice.ledger.proving.signer import Memory
-    from auditlogservice.runtime.wiring import Store
+    from auditlogservice.runtime.stores import Store
     from auditlogservice.store.port import LedgerStore
     from vandal import Vandal
 

@@ -11,7 +11,8 @@ import pytest
 
 from auditlogservice.notes import VerifierKey
 from auditlogservice.runtime.settings import Settings
-from auditlogservice.runtime.wiring import open_store, settle_ledger_keys
+from auditlogservice.runtime.stores import open_store
+from auditlogservice.runtime.wiring import settle_ledger_keys
 from stub import run
 
 if TYPE_CHECKING:

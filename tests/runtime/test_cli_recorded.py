@@ -13,7 +13,8 @@ from test_cli_users import log_of
 from auditlogservice.ledger.identity.credentials import ApiToken, Credentials, change_credentials
 from auditlogservice.runtime.keys import load_ledger_key, load_token_key
 from auditlogservice.runtime.signing import public_of
-from auditlogservice.runtime.wiring import open_store, settle_ledger_keys
+from auditlogservice.runtime.stores import open_store
+from auditlogservice.runtime.wiring import settle_ledger_keys
 from running import PASSWORD
 from strategies import NOON
 

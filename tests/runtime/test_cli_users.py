@@ -13,7 +13,7 @@ from auditlogservice.filters import EVERYTHING
 from auditlogservice.runtime.cli import serve
 from auditlogservice.runtime.cli.app import app
 from auditlogservice.runtime.settings import Settings
-from auditlogservice.runtime.wiring import open_store
+from auditlogservice.runtime.stores import open_store
 from auditlogservice.store.port import PageQuery
 from running import PASSWORD
 

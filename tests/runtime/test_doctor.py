@@ -41,7 +41,7 @@ from auditlogservice.runtime.doctor.machine import (
 from auditlogservice.runtime.doctor.reach import check_reach
 from auditlogservice.runtime.doctor.served import check_handshake, check_served
 from auditlogservice.runtime.settings import Settings
-from auditlogservice.runtime.wiring import utc_now
+from auditlogservice.runtime.stores import utc_now
 from auditlogservice.web.edge import HSTS, SECURITY_HEADERS
 from certificates import CertificateAuthority
 from running import EVENT, running

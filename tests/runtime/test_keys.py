@@ -15,7 +15,7 @@ from joserfc.jwk import OKPKey
 
 from auditlogservice.errors import UnsafeSetup
 from auditlogservice.runtime.keys import TokenKeyFile, load_token_key, rotate_token_key
-from auditlogservice.runtime.wiring import utc_now
+from auditlogservice.runtime.stores import utc_now
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ from auditlogservice.ledger.formats.known import FORMATS
 from auditlogservice.ledger.identity.passwords import Passwords
 from auditlogservice.runtime.cli.credentials import Signed
 from auditlogservice.runtime.settings import Settings, load_settings
-from auditlogservice.runtime.wiring import open_store, utc_now
+from auditlogservice.runtime.stores import open_store, utc_now
 from auditlogservice.web.routes import tokens as token_routes
 from bearers import bearing, enter, get, make, status
 from logged import logged

@@ -20,7 +20,7 @@ from strategies import NOON
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from auditlogservice.runtime.wiring import Store
+    from auditlogservice.runtime.stores import Store
     from auditlogservice.store.port import Document
 
 

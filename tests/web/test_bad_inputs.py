@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 import zstandard
 
-from auditlogservice.runtime.wiring import utc_now
+from auditlogservice.runtime.stores import utc_now
 from auditlogservice.web.problems import MEDIA_TYPE
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from auditlogservice.access import Scope
 from auditlogservice.budgets import Budget
 from auditlogservice.errors import UnsafeSetup
 from auditlogservice.runtime.settings import Settings, load_settings
-from auditlogservice.runtime.wiring import utc_now
+from auditlogservice.runtime.stores import utc_now
 from auditlogservice.web.budgets import BUDGETS
 from auditlogservice.web.rate_limits import rate_limit_fields
 from running import EVENT, Time, running

@@ -23,7 +23,7 @@ from auditlogservice.ledger.proving.keyring import Keyring
 from auditlogservice.merkle import EMPTY_ROOT, leaf_hash
 from auditlogservice.notes import Note, VerifierKey
 from auditlogservice.runtime.signing import rotate
-from auditlogservice.runtime.wiring import open_store, utc_now
+from auditlogservice.runtime.stores import open_store, utc_now
 from auditlogservice.tiles import parse_bundle
 from running import EVENT, running, said_already
 from vandal import vandal_of

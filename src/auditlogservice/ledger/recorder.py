@@ -4,7 +4,7 @@ All writes of a process go through one queue and one writer. While the store com
 the next gathers, so that concurrent requests share a transaction and one sync of the disk, and a
 request that comes alone waits for nobody. The queue is bounded in events and in bytes: what does
 not fit is refused, never buffered without end and never dropped in silence. It is fair between
-users (`sharing/fairness.py`): each has its part in every group, and a full queue refuses who fills it.
+users (`sharing`): each has its part in every group, and a full queue refuses who fills it.
 """
 
 from __future__ import annotations

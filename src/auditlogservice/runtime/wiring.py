@@ -1,4 +1,4 @@
-"""Where everything is built: the only module that knows every other one."""
+"""Where a server is built: the only module that knows every other one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import secrets
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from auditlogservice.budgets import Budget, Rate
-from auditlogservice.errors import UnsafeSetup
 from auditlogservice.ledger.exporter import Exporter
 from auditlogservice.ledger.follower import Follower
 from auditlogservice.ledger.governing.clearing import Clearing
@@ -29,12 +27,10 @@ from auditlogservice.ledger.governing.undertaker import Undertaker
 from auditlogservice.ledger.identity.accounts import Accounts
 from auditlogservice.ledger.identity.apitokens import ApiTokens
 from auditlogservice.ledger.identity.callers import Callers
-from auditlogservice.ledger.identity.clients import Clients
 from auditlogservice.ledger.identity.logins import FailedLogins
 from auditlogservice.ledger.identity.owners import Owners
 from auditlogservice.ledger.identity.passwords import Passwords
 from auditlogservice.ledger.identity.sessions import Sessions
-from auditlogservice.ledger.identity.tenants import Tenants
 from auditlogservice.ledger.identity.tokenkeys import TokenKeys
 from auditlogservice.ledger.identity.tokens import Tokens
 from auditlogservice.ledger.proving.anchorer import Anchorer
@@ -50,6 +46,7 @@ from auditlogservice.ledger.selfaudit.recording import SelfAudit
 from auditlogservice.ledger.sharing.fairness import Turns
 from auditlogservice.ledger.sharing.limiter import Limiter
 from auditlogservice.ledger.statistics import Statistics
+from auditlogservice.runtime.administration import open_clients, open_tenants
 from auditlogservice.runtime.anchoring import open_anchorer
 from auditlogservice.runtime.identity import open_issuer
 from auditlogservice.runtime.keys import TokenKeyFile
@@ -61,12 +58,12 @@ from auditlogservice.runtime.observability import (
     IssuerLines,
     PrometheusMetrics,
     SignerLines,
-    Unmeasured,
     configure_logs,
 )
 from auditlogservice.runtime.settings import Settings, load_settings
 from auditlogservice.runtime.signals import on_stop_signal, stop_with_parent
 from auditlogservice.runtime.signing import signing_seeds
+from auditlogservice.runtime.stores import open_store, utc_now
 from auditlogservice.web.app import create_app
 from auditlogservice.web.bodies import BatchRoom
 from auditlogservice.web.hosts import AllowedHosts
@@ -82,13 +79,9 @@ if TYPE_CHECKING:
 
     from auditlogservice.governance import RetentionRule
     from auditlogservice.ledger.clock import Clock
+    from auditlogservice.ledger.identity.clients import Clients
     from auditlogservice.redaction import RedactionRule
-    from auditlogservice.store.port import (
-        AccountStore,
-        DocumentStore,
-        EventStore,
-        LedgerStore,
-    )
+    from auditlogservice.runtime.stores import Store
 
 
 # More than the threads that SQLite has for questions, so that none is idle between two of them.
@@ -97,143 +90,12 @@ _QUESTIONS_WAITING = 4_096  # as many as there may be connections
 _QUESTION_PATIENCE = 10.0  # seconds, as long as a question itself may take
 
 
-class Store(Protocol):
-    """All stores of one place, as an adapter opens them."""
-
-    @property
-    def events(self) -> EventStore: ...
-
-    @property
-    def accounts(self) -> AccountStore: ...
-
-    @property
-    def ledger(self) -> LedgerStore: ...
-
-    @property
-    def documents(self) -> DocumentStore: ...
-
-    async def close(self) -> None: ...
-
-
 class _Worker(Protocol):
     """What works in the background as long as the server runs."""
 
     async def run(self) -> None: ...
 
     def close(self) -> None: ...
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-async def open_store(settings: Settings) -> Store:
-    """Open the store that the settings name. Raises UnsafeSetup if it cannot be used safely."""
-    # An adapter is imported when it is chosen: the other one's driver need not be installed.
-    url = settings.store_url
-    if url.startswith("sqlite:///"):
-        from auditlogservice.store.sqlite import open_sqlite  # noqa: PLC0415
-
-        return await open_sqlite(
-            url.removeprefix("sqlite:///"), min_free_bytes=settings.min_free_bytes
-        )
-    if url.startswith(("mongodb://", "mongodb+srv://")):
-        try:
-            from auditlogservice.store.mongodb import open_mongodb  # noqa: PLC0415
-        except ModuleNotFoundError as error:
-            raise UnsafeSetup(
-                f"{error.name} is missing; run: pip install 'auditlogservice[mongodb]'"
-            ) from error
-        return await open_mongodb(url, timeout=settings.store_timeout.total_seconds())
-    raise UnsafeSetup("the store is sqlite:///path/audit.db or mongodb://host/database")
-
-
-def require_store(settings: Settings) -> None:
-    """Raise UnsafeSetup if the store is a file that is not there; opening would make it."""
-    url = settings.store_url
-    path = url.removeprefix("sqlite:///")
-    if path != url and not Path(path).exists():
-        raise UnsafeSetup(
-            f"there is no store at {path}; `serve` and `users add` make one where there is none"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Administration:
-    """What the command line changes in a store, and how it puts that on record."""
-
-    store: Store
-    accounts: Accounts
-    clients: Clients
-    tenants: Tenants
-    self_audit: SelfAudit
-
-
-@asynccontextmanager
-async def open_administration(settings: Settings) -> AsyncIterator[Administration]:
-    """A store without a server: what the command line needs."""
-    async with AsyncExitStack() as stack:
-        store = await open_store(settings)
-        stack.push_async_callback(store.close)
-        passwords = Passwords()
-        stack.callback(passwords.close)
-        gauge, entropy = Unmeasured(), secrets.token_bytes
-        recorder = Recorder(
-            store.events,
-            on_commit=lambda _: None,
-            kept_for=lambda *_: None,
-            redact=lambda _, event: event,
-            clock=utc_now,
-            entropy=entropy,
-            gauge=gauge,
-            max_queued_events=settings.queue_events,
-            max_queued_bytes=settings.queue_bytes,
-        )
-        # Waited for here, so that an error of the command is not one of a group of tasks.
-        writing = asyncio.create_task(recorder.run())
-        stack.push_async_callback(asyncio.wait, [writing])
-        stack.callback(recorder.close)
-        tenants = _tenants(store, utc_now)
-        yield Administration(
-            store=store,
-            accounts=Accounts(
-                store.accounts,
-                tenants=tenants,
-                passwords=passwords,
-                clock=utc_now,
-                entropy=entropy,
-            ),
-            clients=_clients(store, utc_now),
-            tenants=tenants,
-            self_audit=SelfAudit(
-                Diary(recorder, clock=utc_now, gauge=gauge),
-                mode=settings.self_audit,
-                clock=utc_now,
-                entropy=entropy,
-                gauge=gauge,
-            ),
-        )
-
-
-@asynccontextmanager
-async def administering(
-    store: str | None, data_dir: Path | None
-) -> AsyncIterator[tuple[Settings, Administration]]:
-    """Open a store that is there already, as the options of a command name it."""
-    settings = load_settings(store=store, data_dir=data_dir)
-    require_store(settings)
-    async with open_administration(settings) as here:
-        yield settings, here
-
-
-def _clients(store: Store, clock: Clock) -> Clients:
-    return Clients(
-        store.documents, tenants=_tenants(store, clock), clock=clock, entropy=secrets.token_bytes
-    )
-
-
-def _tenants(store: Store, clock: Clock) -> Tenants:
-    return Tenants(store.documents, accounts=store.accounts, ledger=store.ledger, clock=clock)
 
 
 async def settle_ledger_keys(settings: Settings) -> None:
@@ -321,7 +183,7 @@ async def open_services(
             gauge=metrics,
         )
         announcer = Announcer(store.ledger, store.documents, diary, mode=settings.self_audit)
-        tenants = _tenants(store, clock)
+        tenants = open_tenants(store, clock)
         accounts = Accounts(
             store.accounts,
             tenants=tenants,
@@ -434,7 +296,7 @@ class _Bearers:
 
 def _bearers(settings: Settings, store: Store, clock: Clock) -> _Bearers:
     documents, entropy = store.documents, secrets.token_bytes
-    clients = _clients(store, clock)
+    clients = open_clients(store, clock)
     owners = Owners(store.accounts, documents, clients, clock=clock)
     own = TokenKeyFile(
         settings.data_dir, lifetime=timedelta(days=settings.token_key_days), clock=clock

@@ -2,7 +2,7 @@
 
 Hashing is slow on purpose, so it runs in threads of its own, two at most, and with a smaller share
 of the processor than others: a flood of logins can neither take the cores from the recorder nor
-memory without bound. Who waits is hashed in fair order (`sharing/fairness.py`), so that one address that
+memory without bound. Who waits is hashed in fair order (`sharing`), so that one address that
 floods does not keep the others out.
 """
 

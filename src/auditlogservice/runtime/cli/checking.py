@@ -13,7 +13,7 @@ from auditlogservice.ledger.proving.auditor import check_store
 from auditlogservice.runtime.cli.users import DataDirOption, JsonOption, StoreOption
 from auditlogservice.runtime.cli.verifying import print_report, progress, read_keys
 from auditlogservice.runtime.settings import load_settings
-from auditlogservice.runtime.wiring import open_store, require_store
+from auditlogservice.runtime.stores import open_store, require_store
 
 if TYPE_CHECKING:
     from auditlogservice.auditing.findings import Report

@@ -15,6 +15,7 @@ from auditlogservice.access import DEFAULT_TENANT, Scope, format_scopes, parse_s
 from auditlogservice.ledger.identity import telling
 from auditlogservice.ledger.identity.clients import describe_client
 from auditlogservice.ledger.selfaudit import acts
+from auditlogservice.runtime.administration import administering, open_administration
 from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.cli.users import (
     DataDirOption,
@@ -23,14 +24,13 @@ from auditlogservice.runtime.cli.users import (
     StoreOption,
 )
 from auditlogservice.runtime.settings import load_settings
-from auditlogservice.runtime.wiring import administering, open_administration
 from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from auditlogservice.ledger.identity.clients import Client
-    from auditlogservice.runtime.wiring import Administration
+    from auditlogservice.runtime.administration import Administration
 
 clients_app = typer.Typer(
     help="Programs that may come in, in the store that the settings name, server running or not.",

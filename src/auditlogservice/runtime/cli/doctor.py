@@ -14,7 +14,7 @@ from auditlogservice.runtime.doctor.examination import NOT_LOOKED_AT, examine
 from auditlogservice.runtime.doctor.served import check_served
 from auditlogservice.runtime.invisible import visible
 from auditlogservice.runtime.settings import load_settings
-from auditlogservice.runtime.wiring import utc_now
+from auditlogservice.runtime.stores import utc_now
 
 if TYPE_CHECKING:
     from auditlogservice.runtime.doctor.findings import Finding

@@ -11,9 +11,10 @@ from auditlogservice.access import DEFAULT_TENANT
 from auditlogservice.ledger.identity import telling
 from auditlogservice.ledger.identity.tokenkeys import require_published, retire
 from auditlogservice.ledger.selfaudit import acts
+from auditlogservice.runtime.administration import administering
 from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.keys import rotate_token_key, token_key_id
-from auditlogservice.runtime.wiring import administering, utc_now
+from auditlogservice.runtime.stores import utc_now
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,15 +14,16 @@ from auditlogservice.ledger.identity import telling
 from auditlogservice.ledger.proving.keyring import Keyring
 from auditlogservice.ledger.proving.signer import origin_of
 from auditlogservice.ledger.selfaudit import acts
+from auditlogservice.runtime.administration import administering
 from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.cli.users import DataDirOption, StoreOption
 from auditlogservice.runtime.keys import draft_ledger_key, load_ledger_key
 from auditlogservice.runtime.signing import public_of
 from auditlogservice.runtime.signing import rotate as add_key
-from auditlogservice.runtime.wiring import administering, utc_now
+from auditlogservice.runtime.stores import utc_now
 
 if TYPE_CHECKING:
-    from auditlogservice.runtime.wiring import Store
+    from auditlogservice.runtime.stores import Store
 
 ledger_app = typer.Typer(
     help="The keys that sign the logs, for the store that the settings name.",

@@ -22,6 +22,7 @@ from auditlogservice.errors import UnsafeSetup
 from auditlogservice.ledger.identity.accounts import FIRST_ADMIN
 from auditlogservice.ledger.identity.telling import user_added
 from auditlogservice.ledger.selfaudit import acts
+from auditlogservice.runtime.administration import open_administration
 from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.http import BoundedHttp
 from auditlogservice.runtime.keys import load_token_key
@@ -30,7 +31,7 @@ from auditlogservice.runtime.metrics_folder import metrics_folder
 from auditlogservice.runtime.observability import configure_logs, forget_worker, logger
 from auditlogservice.runtime.settings import Settings, load_settings
 from auditlogservice.runtime.tls import check_tls, server_context
-from auditlogservice.runtime.wiring import build_app, open_administration, settle_ledger_keys
+from auditlogservice.runtime.wiring import build_app, settle_ledger_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,9 +14,9 @@ from auditlogservice.access import DEFAULT_TENANT, describe_tenant
 from auditlogservice.ledger.identity import telling
 from auditlogservice.ledger.identity.suspensions import set_suspended
 from auditlogservice.ledger.selfaudit import acts
+from auditlogservice.runtime.administration import administering
 from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.cli.users import DataDirOption, JsonOption, StoreOption
-from auditlogservice.runtime.wiring import administering
 from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from auditlogservice.access import Tenant
-    from auditlogservice.runtime.wiring import Administration
+    from auditlogservice.runtime.administration import Administration
 
 T = TypeVar("T")
 

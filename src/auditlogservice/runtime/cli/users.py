@@ -23,9 +23,9 @@ from auditlogservice.ledger.identity.credentials import forget_credentials
 from auditlogservice.ledger.identity.passwords import check_password
 from auditlogservice.ledger.identity.telling import user_added, user_changed, user_removed
 from auditlogservice.ledger.selfaudit import acts
+from auditlogservice.runtime.administration import administering, open_administration
 from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.settings import load_settings
-from auditlogservice.runtime.wiring import administering, open_administration
 from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:

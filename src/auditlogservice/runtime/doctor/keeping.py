@@ -19,7 +19,7 @@ from auditlogservice.runtime.doctor.findings import Finding, ok, weak, wrong
 from auditlogservice.runtime.doctor.reach import is_local
 from auditlogservice.runtime.keys import load_ledger_keys
 from auditlogservice.runtime.signing import public_of
-from auditlogservice.runtime.wiring import open_store, require_store
+from auditlogservice.runtime.stores import open_store, require_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from auditlogservice.ledger.clock import Clock
     from auditlogservice.ledger.proving.keyring import SignerKey
     from auditlogservice.runtime.settings import Settings
-    from auditlogservice.runtime.wiring import Store
+    from auditlogservice.runtime.stores import Store
 
 _SECONDS_APART = 1.0  # of two clocks, so that it is worth a look
 _MOST_SECONDS_APART = 5.0
