@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import uuid
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,10 +32,17 @@ settings.register_profile(
 )
 settings.load_profile("suite")
 
-# ---- a flaw of the driver --------------------------------------------------------------
+# ---- the process, and a flaw of the driver ---------------------------------------------
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Have interrupts heard, and one flaw of the driver passed over."""
+    # A shell lets what it runs in the background ignore them, and so would all that is started.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _let_sockets_pass(config)
+
+
+def _let_sockets_pass(config: pytest.Config) -> None:
     """Let pass a socket that PyMongo forgets when it is closed while it is still connecting.
 
     `_async_create_connection` closes it on an OSError and not on a cancellation (4.20). It is
