@@ -31,7 +31,7 @@ serve: $(VENV)/.server ## run the service on SQLite (ARGS="--port 9000" for opti
 	@exec $(BIN)/auditlogservice serve $(ARGS)
 
 test: $(VENV)/.dev ## run all tests, those on a real MongoDB too (ARGS=tests/… for some)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 coverage: $(VENV)/.dev ## run them and say which lines and branches none of them reaches
 	$(MAKE) test ARGS="--cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)"
