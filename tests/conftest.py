@@ -7,7 +7,7 @@ import signal
 import uuid
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,7 +20,7 @@ from mongod import ReplicaSet, find_mongod, is_required, why_missing
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from auditlogservice.store.port import AccountStore, DocumentStore, EventStore, LedgerStore
+    from auditlogservice.runtime.stores import Store
 
 pytest_plugins = ["authority", "canaille_server", "goverifier", "running", "stub", "watching"]
 
@@ -142,24 +142,6 @@ def new_replica_set(
 
 
 # ---- stores ---------------------------------------------------------------------------
-
-
-class Store(Protocol):
-    """What every adapter's opening gives."""
-
-    @property
-    def events(self) -> EventStore: ...
-
-    @property
-    def accounts(self) -> AccountStore: ...
-
-    @property
-    def ledger(self) -> LedgerStore: ...
-
-    @property
-    def documents(self) -> DocumentStore: ...
-
-    async def close(self) -> None: ...
 
 
 Open: TypeAlias = "Callable[[], Awaitable[Store]]"

@@ -20,7 +20,7 @@ from strategies import NOON, draft
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from conftest import Store
+    from auditlogservice.runtime.stores import Store
 
 
 @dataclass

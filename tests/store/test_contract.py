@@ -32,8 +32,8 @@ from auditlogservice.times import format_utc
 from strategies import NOON, draft, told
 
 if TYPE_CHECKING:
+    from auditlogservice.runtime.stores import Store
     from auditlogservice.store.port import Order
-    from conftest import Store
 
 SECOND = timedelta(seconds=1)
 NOBODY = EventId("f" * 24)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pymongo import MongoClient
 
     from auditlogservice.filters import Filter
-    from conftest import Store
+    from auditlogservice.runtime.stores import Store
 
 MIDDLE = 150
 SIZE = 300  # so that the growing tiles are 0/1, with 44 hashes, and 1/0, with one

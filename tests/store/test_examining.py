@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pymongo import MongoClient
 
     from auditlogservice.events import Record
-    from conftest import Store
+    from auditlogservice.runtime.stores import Store
 
     Mongo = MongoClient[dict[str, Any]]
 

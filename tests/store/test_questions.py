@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from auditlogservice.events import Record
     from auditlogservice.filters import Operator
-    from conftest import Store
+    from auditlogservice.runtime.stores import Store
 
 # ---- any question, all stores -------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from auditlogservice.tiles import Tile
 from strategies import NOON, draft, told
 
 if TYPE_CHECKING:
-    from conftest import Store
+    from auditlogservice.runtime.stores import Store
 
 KILLABLE = Path(__file__).with_name("killable.py")
 SECOND = timedelta(seconds=1)

@@ -15,8 +15,8 @@ from auditlogservice.tiles import WIDTH, Tile
 from auditlogservice.times import format_utc
 
 if TYPE_CHECKING:
+    from auditlogservice.runtime.stores import Store
     from auditlogservice.store.port import Opening
-    from conftest import Store
 
 
 async def examined(store: Store, tenant: str = "acme") -> list[Opening]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import orjson
@@ -17,8 +16,8 @@ from auditlogservice.client.governing import read_days
 from auditlogservice.errors import InputRefused
 from auditlogservice.runtime.cli.asking import Asked, answering
 from auditlogservice.runtime.cli.connection import PATIENT, AsJson, Token, Url, connect
+from auditlogservice.runtime.cli.rulefiles import rules_in
 from auditlogservice.runtime.cli.terminal import (
-    complain,
     note,
     print_json_lines,
     progress_console,
@@ -252,7 +251,7 @@ def set_rules(
     """Replace all rules. What has expired by them is erased soon after."""
     if (file is None) == (not rule):
         raise typer.BadParameter("give the rules in a FILE, or with --rule")
-    days = dict(map(_rule, rule or ())) if file is None else _rules_in(file)
+    days = dict(map(_rule, rule or ())) if file is None else rules_in(file, read_days)
     with connect(url, token) as client:
         _print_rules(client.governing.set_rules(days), as_json)
 
@@ -262,17 +261,6 @@ def _rule(words: str) -> tuple[str, int]:
     if not (equals and event_type and days.isascii() and days.isdigit()):
         raise typer.BadParameter(f"{words!r} is no rule: expected TYPE=DAYS, as in 'auth.*=365'")
     return event_type, int(days)
-
-
-def _rules_in(file: str) -> dict[str, int]:
-    try:
-        raw = typer.get_binary_stream("stdin").read() if file == "-" else Path(file).read_bytes()
-        return read_days(raw)
-    except OSError as error:
-        complain(f"{file}: {error.strerror or error}")
-        raise typer.Exit(1) from None
-    except InputRefused as error:
-        raise typer.BadParameter(f"{file} has no rules: {error}") from None
 
 
 def _print_rules(rules: Rules, as_json: bool) -> None:  # noqa: FBT001 - the option's value

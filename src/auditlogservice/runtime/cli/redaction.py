@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,10 +10,9 @@ from rich.text import Text
 
 from auditlogservice.canonical import Json, dump
 from auditlogservice.client.governing import RedactionRule, read_redaction
-from auditlogservice.errors import InputRefused
 from auditlogservice.runtime.cli.connection import AsJson, Token, Url, connect
+from auditlogservice.runtime.cli.rulefiles import rules_in
 from auditlogservice.runtime.cli.terminal import (
-    complain,
     note,
     print_json_lines,
     table_console,
@@ -55,7 +53,7 @@ def set_redaction(
     """Replace all rules, for what comes in from now on."""
     if (file is None) == (not rule):
         raise typer.BadParameter("give the rules in a FILE, or with --rule")
-    rules = list(map(_rule, rule or ())) if file is None else _rules_in(file)
+    rules = list(map(_rule, rule or ())) if file is None else rules_in(file, read_redaction)
     with connect(url, token) as client:
         _print(client.governing.set_redaction(rules), as_json)
 
@@ -66,17 +64,6 @@ def _rule(words: str) -> RedactionRule:
         expected = "expected ACTION=PATH, as in 'mask=event_data.**.password'"
         raise typer.BadParameter(f"{words!r} is no rule: {expected}")
     return RedactionRule(path, action)
-
-
-def _rules_in(file: str) -> list[RedactionRule]:
-    try:
-        raw = typer.get_binary_stream("stdin").read() if file == "-" else Path(file).read_bytes()
-        return read_redaction(raw)
-    except OSError as error:
-        complain(f"{file}: {error.strerror or error}")
-        raise typer.Exit(1) from None
-    except InputRefused as error:
-        raise typer.BadParameter(f"{file} has no rules: {error}") from None
 
 
 def _print(rules: list[RedactionRule], as_json: bool) -> None:  # noqa: FBT001 - the option's value
