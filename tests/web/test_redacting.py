@@ -98,9 +98,8 @@ async def test_equal_values_hash_alike_on_every_node_and_after_a_restart(
     assert first["actor"] == second["actor"]
 
 
+@pytest.mark.parametrize("settings", ["mongodb"], indirect=True)
 async def test_a_change_holds_on_other_nodes_soon(settings: Settings, tmp_path: Path) -> None:
-    if settings.store_url.startswith("sqlite"):
-        pytest.skip("one process writes to SQLite")
     other = settings.model_copy(update={"data_dir": tmp_path / "other"})
     async with running(settings) as here, running(other) as there:
         user = await here.add("alice")
