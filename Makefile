@@ -22,7 +22,8 @@ export UV_PYTHON_DOWNLOADS := never
 PIP := $(BIN)/python -m pip install --quiet --require-hashes
 PACKAGE := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 
-.PHONY: help serve test coverage test-deep bench bench-quick bench-questions check fix lock clean
+.PHONY: help serve test coverage test-deep bench bench-quick bench-growth bench-questions check fix \
+  lock clean
 
 help: ## say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -42,11 +43,14 @@ test-deep: $(VENV)/.dev ## run the long variants of the tests
 # The mongod of the tests is used; wrk makes the load where it is installed.
 BENCH := PYTHONPATH=tests $(BIN)/python -m bench
 
-bench: $(VENV)/.dev ## measure for a quarter of an hour, write bench/results.md (ARGS="--plan large")
+bench: $(VENV)/.dev ## measure for a quarter of an hour, write bench/results.md (ARGS="--data DIR")
 	$(BENCH) $(ARGS)
 
 bench-quick: $(VENV)/.dev ## the same in two minutes, with smaller logs
 	$(BENCH) --plan quick $(ARGS)
+
+bench-growth: $(VENV)/.dev ## how answers change up to 1,000,000 events, in half an hour; draws them
+	$(BENCH) --plan large --report bench/growth.md --plot docs/growth.svg $(ARGS)
 
 bench-questions: $(VENV)/.dev ## how long questions take (ARGS="--events 1000000 --store mongodb://…")
 	$(BIN)/python -m bench.questions $(ARGS)

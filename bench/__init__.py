@@ -11,9 +11,11 @@ The servers run with their shipped defaults; no speed is bought with durability.
 - `naive`: the service as it is usually written.
 - `limits`: what the framework and the stores can do at most.
 - `ratios`: sides in turn, medians and spread.
+- `room`: what a log takes on the disk.
 - `book`: what was found; `report`: the same as Markdown; `plot`: growth as SVG.
 - `machine`: where it was found.
 - `measures`: what is measured, one module each.
 
-`questions`, which asks a store directly, and `merkle`, which has no store, are run by themselves.
+`questions`, which asks a store directly, `explain`, which asks MongoDB how it answers, `merkle`,
+which has no store, and `capacity`, which only reckons, are run by themselves.
 """

@@ -18,11 +18,13 @@ from bench.measures import (
     batching,
     exporting,
     growing,
+    lagging,
     posting,
     pressing,
     reading,
     sealing,
     spreading,
+    storing,
     verifying,
 )
 from bench.mongo import replica_set
@@ -30,11 +32,14 @@ from bench.plan import FULL, PLANS
 from bench.servers import framework, naive, ours, running
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from bench.plan import Plan
 
 _HERE = Path(__file__).parent
 _MEASURES = (
-    growing, reading, exporting, verifying, batching, posting, sealing, spreading, pressing,
+    growing, reading, exporting, verifying, batching, posting, sealing, lagging, spreading,
+    storing, pressing,
 )  # fmt: skip
 
 
@@ -50,27 +55,36 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="auditlog-bench-", dir=told.data) as name:
         found = machine.describe(Path(name))
         start = time.monotonic()
-        _run(plan, book, Path(name), with_mongo=not told.sqlite_only)
-        found["load after"] = machine.load()
-        found["took"] = f"{time.monotonic() - start:.0f} s, plan {plan.name}"
-    command = " ".join(["python -m bench", *sys.argv[1:]])
-    told.report.write_text(report.markdown(book, machine=found, command=command, load=generator()))
-    if told.plot:
-        told.plot.write_text(plot.svg(book.points))
+        with book.part("the run"):
+            for _ in _run(plan, book, Path(name), with_mongo=not told.sqlite_only):
+                # After each measure: a run that is broken off has said all that it found.
+                found["load after"] = machine.load()
+                found["took"] = f"{time.monotonic() - start:.0f} s, plan {plan.name}"
+                _write(told, book, found)
+        _write(told, book, found)
     print(f"{told.report} is written")
     return 1 if book.failures else 0
 
 
-def _run(plan: Plan, book: Book, folder: Path, *, with_mongo: bool) -> None:
+def _write(told: argparse.Namespace, book: Book, found: Mapping[str, str]) -> None:
+    command = " ".join(["python -m bench", *sys.argv[1:]])
+    told.report.write_text(report.markdown(book, machine=found, command=command, load=generator()))
+    if told.plot:
+        told.plot.write_text(plot.svg(book.points))
+
+
+def _run(plan: Plan, book: Book, folder: Path, *, with_mongo: bool) -> Iterator[None]:
+    """Run one measure after the other, and yield after each."""
     with ExitStack() as stack:
         field = _open(plan, book, folder, stack, with_mongo=with_mongo)
         for measure in _MEASURES:
             name, start = measure.__name__.rpartition(".")[2], time.monotonic()
-            try:
+            if plan.only and name not in plan.only:
+                continue
+            with book.part(name):
                 measure.measure(field)
-            except Exception as error:  # noqa: BLE001 - the other measures still say something
-                book.failures.append(f"**{name} failed**: {error!r}")
             print(f"{name:12}{time.monotonic() - start:6.0f} s", flush=True)
+            yield
 
 
 def _open(plan: Plan, book: Book, folder: Path, stack: ExitStack, *, with_mongo: bool) -> Field:
@@ -86,10 +100,9 @@ def _open(plan: Plan, book: Book, folder: Path, stack: ExitStack, *, with_mongo:
     if field.mongo is None:
         book.notes.append("There was no mongod: MongoDB and the naive service were left out.")
         return field
-    over = ours("MongoDB", folder / "mongodb", store=field.mongo.url("ours"))
+    over = ours("MongoDB", folder / "mongodb", mongo=field.mongo)
     field.logs["MongoDB"] = Log(stack.enter_context(running(over)))
-    field.naive_database = field.mongo.url("naive")
-    field.naive = stack.enter_context(running(naive(folder / "naive", field.naive_database)))
+    field.naive = stack.enter_context(running(naive(folder / "naive", field.mongo)))
     return field
 
 

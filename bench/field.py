@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.calls import calling
 from bench.events import bodies
+from bench.load import Meter, Turn, percentile
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from bench.book import Book
@@ -28,20 +32,35 @@ class Log:
     told: int = 0  # events, numbers 0 to told - 1
     ids: list[str] = field(default_factory=list)
 
-    def fill(self, end: int, *, batch: int) -> float:
-        """Record the events up to number `end`, in batches; return the seconds that took."""
-        spent = 0.0
+    def fill(self, end: int, *, batch: int, callers: int = 1) -> Turn:
+        """Record the events up to number `end`, which are some, in batches.
+
+        Return events a second while callers waited, milliseconds for a batch, CPU for an event.
+        """
+        firsts = range(self.told, end, batch)
+        shares = [
+            [(first, min(first + batch, end)) for first in firsts[number::callers]]
+            for number in range(callers)
+        ]
+        meter = Meter(self.server)
+        with ThreadPoolExecutor(callers) as threads:
+            spent = [each for some in threads.map(self._record, shares) for each in some]
+        events, self.told = end - self.told, end
+        rate = events * callers / sum(spent)
+        turn = Turn(rate, median(spent) * 1e3, percentile(spent) * 1e3)
+        return meter.read(turn, events)
+
+    def _record(self, batches: Sequence[tuple[int, int]]) -> list[float]:
+        """Return the seconds for each batch."""
+        spent = list[float]()
         with calling(self.server) as caller:
-            while self.told < end:
-                last = min(self.told + batch, end)
-                body = b"[" + b",".join(bodies(self.told, last)) + b"]"
-                answer = caller.post("/events/batch", body)
-                spent += answer.seconds
+            for first, end in batches:
+                answer = caller.post("/events/batch", b"[" + b",".join(bodies(first, end)) + b"]")
                 kept = json.loads(answer.body)["successful"]
-                if len(kept) != last - self.told:
+                if len(kept) != end - first:
                     raise RuntimeError(f"{self.server.name} kept {len(kept)} of a batch")
                 self._remember([each["_id"] for each in kept])
-                self.told = last
+                spent.append(answer.seconds)
         return spent
 
     def _remember(self, ids: list[str]) -> None:
@@ -60,6 +79,5 @@ class Field:
     logs: dict[str, Log]  # by the name of the store
     framework: Server
     naive: Server | None = None
-    naive_database: str = ""
     naive_ids: list[str] = field(default_factory=list)
     mongo: ReplicaSet | None = None

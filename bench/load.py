@@ -46,6 +46,27 @@ class Turn:
     p50: float  # milliseconds
     p99: float
     cpu: float = 0.0  # microseconds of the server's, for one answer
+    store_cpu: float = 0.0  # of mongod's
+
+
+class Meter:
+    """How long a server, and the mongod behind it, are busy from now on."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._before = server.busy_seconds(), server.store_busy_seconds()
+
+    def read(self, turn: Turn, answers: float) -> Turn:
+        """Return the turn with what each of its answers cost."""
+        cpu, store_cpu = (
+            (now - before) / answers * 1e6
+            for now, before in zip(
+                (self._server.busy_seconds(), self._server.store_busy_seconds()),
+                self._before,
+                strict=True,
+            )
+        )
+        return replace(turn, cpu=cpu, store_cpu=store_cpu)
 
 
 class Failed(Exception):
@@ -67,13 +88,12 @@ def drive(server: Server, requests: Sequence[Request], *, clients: int, seconds:
     Raises Failed if a request was refused, or got no answer.
     """
     wrk = which("wrk")
-    before, start = server.busy_seconds(), time.perf_counter()
+    meter = Meter(server)
     if wrk is None or seconds < 1:
         turn = asyncio.run(_drive(server.url, server.token, requests, clients, seconds))
     else:
         turn = _wrk(wrk, server.url, server.token, requests, clients, seconds)
-    answers = turn.rate * (time.perf_counter() - start)
-    return replace(turn, cpu=(server.busy_seconds() - before) / answers * 1e6)
+    return meter.read(turn, turn.rate * seconds)
 
 
 def _wrk(

@@ -25,6 +25,8 @@ from bench.events import USER
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from mongod import ReplicaSet
+
 PASSWORD = "correct horse battery staple"  # noqa: S105 - of servers that live for minutes
 
 _ROOT = Path(__file__).parents[1]
@@ -43,6 +45,7 @@ class Server:
     settings: dict[str, str] = field(default_factory=dict)
     url: str = ""
     token: str | None = None
+    store_pid: int | None = None  # of the mongod that it uses
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -109,13 +112,13 @@ class Server:
         """Return for how long the processes have kept a core busy; 0 where that cannot be told."""
         return sum(map(_busy_seconds, _family(self.pid)))
 
+    def store_busy_seconds(self) -> float:
+        """Return for how long its mongod has kept a core busy; 0 if it has none."""
+        return _busy_seconds(self.store_pid) if self.store_pid else 0.0
+
     def resident_mib(self) -> float:
-        """Return the memory that the process has now; 0 where that cannot be told."""
-        status = Path(f"/proc/{self.pid}/status")
-        if not status.exists():
-            return 0.0
-        kib = re.search(r"^VmRSS:\s+(\d+)", status.read_text(), re.MULTILINE)
-        return int(kib[1]) / 1024 if kib else 0.0
+        """Return the memory that the processes have now; 0 where that cannot be told."""
+        return sum(map(_resident_mib, _family(self.pid)))
 
 
 @contextmanager
@@ -130,14 +133,17 @@ def running(server: Server, *, users: bool = True) -> Iterator[Server]:
         server.stop()
 
 
-def ours(name: str, folder: Path, *, store: str = "") -> Server:
-    """Return this service over a store, SQLite in its folder if none is named, with its user.
+def ours(
+    name: str, folder: Path, *, mongo: ReplicaSet | None = None, module: str = "auditlogservice"
+) -> Server:
+    """Return this service over a store, SQLite in its folder if there is no mongod, with its user.
 
     The user reads what it has recorded itself, so that most of its questions leave no record.
+    The folder names the database in mongod. `module` runs in the place of the service.
     """
     settings = {"AUDITLOG_DATA_DIR": str(folder / "data"), "AUDITLOG_PORT": "0"}
-    if store:
-        settings["AUDITLOG_STORE"] = store
+    if mongo is not None:
+        settings["AUDITLOG_STORE"] = mongo.url(folder.name)
     command = ("-m", "auditlogservice")
     folder.mkdir(parents=True, exist_ok=True)
     scopes = (Scope.EVENTS_WRITE, Scope.EVENTS_READ, Scope.EVENTS_EXPORT, Scope.LEDGER_READ)
@@ -149,11 +155,21 @@ def ours(name: str, folder: Path, *, store: str = "") -> Server:
         env=_environment(settings), cwd=folder, input=PASSWORD.encode(),
         stdout=subprocess.DEVNULL, check=True,
     )  # fmt: skip
-    return Server(name, folder, (*command, "serve"), settings)
+    return Server(
+        name, folder, ("-m", module, "serve"), settings, store_pid=pid_of(mongo) if mongo else None
+    )
 
 
-def naive(folder: Path, database: str) -> Server:
-    """Return the naive service over a database, which gets its user."""
+def pid_of(mongo: ReplicaSet) -> int:
+    """Return the process of its first member."""
+    process = mongo.members[0].process
+    assert process is not None  # noqa: S101 - it runs
+    return process.pid
+
+
+def naive(folder: Path, mongo: ReplicaSet) -> Server:
+    """Return the naive service over a database of the folder's name, which gets its user."""
+    database = mongo.url(folder.name)
     with MongoClient[dict[str, object]](database) as client:
         user: dict[str, object] = {
             "username": USER,
@@ -162,8 +178,9 @@ def naive(folder: Path, database: str) -> Server:
         client.get_default_database()["users"].insert_one(user)
     port = _free_port()
     return Server(
-        "naive", folder, ("-m", "bench.naive", database, str(port)), url=f"http://127.0.0.1:{port}"
-    )
+        "naive", folder, ("-m", "bench.naive", database, str(port)),
+        url=f"http://127.0.0.1:{port}", store_pid=pid_of(mongo),
+    )  # fmt: skip
 
 
 def framework(folder: Path) -> Server:
@@ -186,6 +203,14 @@ def _busy_seconds(pid: int) -> float:
         return 0.0
     user, system = stat.read_text().rpartition(")")[2].split()[11:13]  # proc(5): utime, stime
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def _resident_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return 0.0
+    kib = re.search(r"^VmRSS:\s+(\d+)", status.read_text(), re.MULTILINE)
+    return int(kib[1]) / 1024 if kib else 0.0
 
 
 def _environment(settings: dict[str, str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ import pytest
 
 import auditlogservice
 from bench import plot, report
-from bench.book import Book
+from bench.book import Book, Point
 from bench.events import body
 from bench.load import Failed, Request, Turn, drive
 from bench.ratios import Spread, in_turns, ratio
@@ -27,14 +27,6 @@ ROOT = Path(__file__).parents[1]
 SOURCE = Path(auditlogservice.__file__).parents[1]
 
 MEASURED = {
-    "page of 100, one event in four, at 200",
-    "equality on a nested path, at 200",
-    "word search, at 200",
-    "proof of inclusion, at 200",
-    "count, at 200",
-    "start to ready, at 200",
-    "single POST, at 200",
-    "bytes on disk an event, indexes and tree included",
     "read by id, 32 clients",
     "first 100 of all, 32 clients",
     "100 by name, 32 clients",
@@ -43,8 +35,22 @@ MEASURED = {
     "verify over HTTP",
     "batches of 50",
     "single POST, 64 clients",
-    "commitment, leaf and tiles",
+    "from a record's answer to its checkpoint, at 70% load",
+    "bytes on disk for a small event, indexes and tree included",
     "back-pressure, batches",
+}
+GROWN = {
+    "in batches, events/s",
+    "page of 100, one event in four, ms",
+    "equality on a nested path, ms",
+    "word search, ms",
+    "proof of inclusion, ms",
+    "count, ms",
+    "memory of the server, MiB",
+    "start to ready, s",
+    "single POST, 64 clients, events/s",
+    "CPU of a single POST, µs",
+    "bytes on disk an event",
 }
 
 
@@ -71,9 +77,10 @@ def test_a_small_run_measures_everything_that_sqlite_has_a_part_in(tmp_path: Pat
     figures = rows(text, "Figures")
     assert {what for what, *_ in figures} >= MEASURED
     assert {side for _, side, *_ in figures} == {
-        "SQLite", "SQLite alone", "framework", "one event",
+        "SQLite", "SQLite alone", "SQLite, ledger on", "SQLite, ledger off", "framework",
     }  # fmt: skip
-    assert rows(text, "Goals")
+    assert {what for what, *_ in rows(text, "Growth")} == GROWN
+    assert "the ledger's cost, batches of 50, SQLite" in {what for what, *_ in rows(text, "Goals")}
     assert ET.parse(tmp_path / "growth.svg").getroot().tag.endswith("svg")
 
 
@@ -127,12 +134,36 @@ def test_a_failed_measure_is_in_the_report() -> None:
     book = Book(failures=["**posting failed**: a reason"])
     book.turns("single POST", "naive", [Turn(rate=1_234.5, p50=0.5, p99=20.25, cpu=150)])
     text = report.markdown(book, machine={"CPU": "any"}, command="make bench", load="wrk")
-    assert rows(text, "Figures") == [["single POST", "naive", "1,234 /s", "0.5", "20.2", "150"]]
+    assert rows(text, "Figures") == [
+        ["single POST", "naive", "1,234 /s", "0.5", "20.2", "150", ""]
+    ]
     assert "- **posting failed**: a reason" in text
 
 
+def test_a_part_that_fails_is_noted_and_the_others_go_on() -> None:
+    book = Book()
+    with book.part("growing, MongoDB"):
+        raise RuntimeError("no disk")
+    with book.part("growing, SQLite"):
+        book.values("export", "SQLite", [1.0], "events/s")
+    assert book.failures == ["**growing, MongoDB failed**: RuntimeError('no disk')"]
+    assert book.median("export", "SQLite") == 1.0
+
+
+def test_growth_has_a_column_for_each_size_and_leaves_out_what_was_not_measured() -> None:
+    book = Book()
+    book.point("page, ms", "SQLite", 1_000, 2.0, p99=3.5)
+    book.point("page, ms", "SQLite", 10_000, 2.5, p99=4.0)
+    book.point("page, ms", "MongoDB", 1_000, 5.0)
+    text = report.markdown(book, machine={"CPU": "any"}, command="make bench", load="wrk")
+    assert rows(text, "Growth") == [
+        ["page, ms", "SQLite", "2 (3.5)", "2.5 (4)"],
+        ["page, ms", "MongoDB", "5", ""],
+    ]
+
+
 def test_what_takes_as_long_in_any_log_is_a_level_line() -> None:
-    drawn = plot.svg({"page": {"SQLite": [(1_000, 2.0), (100_000, 2.0)]}})
+    drawn = plot.svg({"page": {"SQLite": [Point(1_000, 2.0), Point(100_000, 2.0)]}})
     (path,) = re.findall(r'd="M([\d. L]+)" fill="none"', drawn)
     (x1, y1), (x2, y2) = (point.split() for point in path.split("L"))
     assert float(x1) < float(x2)

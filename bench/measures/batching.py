@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.limits.stores import RawMongo, RawSqlite, entries
+from bench.load import Turn
 from bench.ratios import in_turns
 
 if TYPE_CHECKING:
@@ -27,25 +28,26 @@ def measure(field: Field) -> None:
     raw: dict[str, RawSqlite | RawMongo] = {"SQLite": RawSqlite(field.folder / "raw" / "audit.db")}
     if field.mongo is not None:
         raw["MongoDB"] = RawMongo(field.mongo.url("raw"))
-    sides: dict[str, Callable[[], float]] = {}
+    sides: dict[str, Callable[[], Turn]] = {}
     for name, store in raw.items():
         asyncio.run(store.prepare())
         sides[name] = partial(_ours, field, field.logs[name])
         sides[f"{name} alone"] = partial(_alone, store, batches)
     turns = in_turns(sides, plan.rounds)
     what = f"batches of {plan.batch_events:,}"
-    for name, rates in turns.items():
-        field.book.values(what, name, rates, "events/s")
+    for name, taken in turns.items():
+        field.book.turns(what, name, taken, "events/s")
     for name in raw:
-        field.book.times_as_much(
-            f"{what}, {name} by the store alone", turns[name], turns[f"{name} alone"], _BY_RAW
-        )
+        ours, alone = ([each.rate for each in turns[side]] for side in (name, f"{name} alone"))
+        field.book.times_as_much(f"{what}, {name} by the store alone", ours, alone, _BY_RAW)
 
 
-def _ours(field: Field, log: Log) -> float:
+def _ours(field: Field, log: Log) -> Turn:
     events = field.plan.batches * field.plan.batch_events
-    return events / log.fill(log.told + events, batch=field.plan.batch_events)
+    return log.fill(log.told + events, batch=field.plan.batch_events)
 
 
-def _alone(store: RawSqlite | RawMongo, batches: Sequence[Sequence[Entry]]) -> float:
-    return sum(map(len, batches)) / store.insert(batches)
+def _alone(store: RawSqlite | RawMongo, batches: Sequence[Sequence[Entry]]) -> Turn:
+    seconds = store.insert(batches)
+    each = seconds / len(batches) * 1e3
+    return Turn(sum(map(len, batches)) / seconds, p50=each, p99=each)

@@ -1,62 +1,68 @@
-"""How the answers change as a log grows: ingest, questions, proofs, start and room on disk."""
+"""How the answers change as a log grows: ingest, questions, proofs, start, memory and disk."""
 
 from __future__ import annotations
 
 import random
+import time
 from statistics import median
-from typing import TYPE_CHECKING, Any
-
-from pymongo import MongoClient
+from typing import TYPE_CHECKING
 
 from bench.calls import calling
-from bench.events import INSTANCES, WORDS, body, instance, word
+from bench.events import INSTANCES, USER, WORDS, body, instance, word
 from bench.load import Request, drive, percentile
+from bench.room import bytes_on_disk, records_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bench.calls import Caller
     from bench.field import Field, Log
     from bench.servers import Server
 
 CLIENTS = 64
 PAGE, NESTED, WORD, PROOF, COUNT = (
-    "page of 100, one event in four",
-    "equality on a nested path",
-    "word search",
-    "proof of inclusion",
-    "count",
+    "page of 100, one event in four, ms",
+    "equality on a nested path, ms",
+    "word search, ms",
+    "proof of inclusion, ms",
+    "count, ms",
 )
+BATCHES, START = "in batches, events/s", "start to ready, s"
+_FILLERS = 2  # callers with batches: one waits while the other makes the next one
 _WARM = 3  # answers that are not counted
-_ENDS = 20  # pages that are looked at, at either end of a walk
-_SAME = 1.3  # how much longer a page may take in the largest log than in the smallest
+_PATIENCE = 8.0  # seconds for one question; fewer answers do where each takes long
+_LEAST = 5  # answers all the same
+_PAGES = 1_000  # of a walk through a log
+_ENDS = 20  # pages that are looked at, at either end of it
+_SAME = 1.3  # how much longer a page may take: in the largest log, or at the end of a walk
 
 
 def measure(field: Field) -> None:
     for events in field.plan.sizes:
         for name, log in field.logs.items():
-            log.fill(events, batch=field.plan.batch_events)
-            _ask(field, name, log, events)
-            _start(field, name, log.server, events)
-            _post(field, name, log.server, events)
+            with field.book.part(f"growing, {name}, {events:,} events"):
+                _grow(field, name, log, events)
     for name, log in field.logs.items():
-        _judge(field, name)
-        _deep(field, name, log.server)
-        _room(field, name, log)
+        with field.book.part(f"growing, {name}"):
+            _judge(field, name)
+            _walk(field, name, log.server)
 
 
-def _judge(field: Field, name: str) -> None:
-    book, most = field.book, field.plan.events
-
-    def seen(what: str) -> list[float]:
-        return [value for _, value in book.points[what][name]]
-
-    for what, aim in ((PAGE, 50), (NESTED, 50), (WORD, 50), (PROOF, 5)):
-        p99 = seen(f"{what}, p99 ms")[-1]
-        book.at_most(f"{what}, {name}: p99 at {most:,}", [p99], aim, "ms")
-    pages = seen(f"{PAGE}, p50 ms")
-    grown = pages[-1] / pages[0]
-    book.at_most(f"{PAGE}, {name}: p50 in the largest log by the smallest", [grown], _SAME, "×")
-    book.at_most(f"start to ready, {name}: at {most:,}", [seen("start to ready, s")[-1]], 2, "s")
+def _grow(field: Field, name: str, log: Log, events: int) -> None:
+    book, server = field.book, log.server
+    filled = log.fill(events, batch=field.plan.batch_events, callers=_FILLERS)
+    book.point(BATCHES, name, events, filled.rate)
+    with calling(server) as caller:
+        for what, question in _questions(log, random.Random(1)).items():
+            spent = _ask(caller, question, field.plan.asked)
+            book.point(what, name, events, median(spent), percentile(spent))
+    book.point("memory of the server, MiB", name, events, server.resident_mib())
+    book.point(START, name, events, median([server.restart() for _ in range(field.plan.rounds)]))
+    requests = [Request("POST", "/events", body(number)) for number in range(500)]
+    turn = drive(server, requests, clients=CLIENTS, seconds=field.plan.seconds)
+    book.point(f"single POST, {CLIENTS} clients, events/s", name, events, turn.rate)
+    book.point("CPU of a single POST, µs", name, events, turn.cpu)
+    book.point("bytes on disk an event", name, events, bytes_on_disk(server) / records_of(server))
 
 
 def _questions(log: Log, chance: random.Random) -> dict[str, Callable[[], str]]:
@@ -72,72 +78,49 @@ def _questions(log: Log, chance: random.Random) -> dict[str, Callable[[], str]]:
     }
 
 
-def _ask(field: Field, name: str, log: Log, events: int) -> None:
-    with calling(log.server) as caller:
-        for what, question in _questions(log, random.Random(1)).items():
-            for _ in range(_WARM):
-                caller.get(question())
-            spent = [caller.get(question()).seconds * 1e3 for _ in range(field.plan.asked)]
-            p50, p99 = median(spent), percentile(spent)
-            field.book.times(f"{what}, at {events:,}", name, p50=p50, p99=p99)
-            field.book.point(f"{what}, p50 ms", name, events, p50)
-            field.book.point(f"{what}, p99 ms", name, events, p99)
+def _ask(caller: Caller, question: Callable[[], str], most: int) -> list[float]:
+    """Return the milliseconds that each answer took."""
+    for _ in range(_WARM):
+        caller.get(question())
+    spent, end = list[float](), time.perf_counter() + _PATIENCE
+    while len(spent) < most and (len(spent) < _LEAST or time.perf_counter() < end):
+        spent.append(caller.get(question()).seconds * 1e3)
+    return spent
 
 
-def _start(field: Field, name: str, server: Server, events: int) -> None:
-    rounds = field.plan.rounds if events == field.plan.events else 1
-    spent = [server.restart() for _ in range(rounds)]
-    field.book.values(f"start to ready, at {events:,}", name, spent, "s")
-    field.book.point("start to ready, s", name, events, median(spent))
+def _judge(field: Field, name: str) -> None:
+    book, most = field.book, field.plan.events
+    for what, aim in ((PAGE, 50), (NESTED, 50), (WORD, 50), (PROOF, 5)):
+        p99 = book.points[what][name][-1].p99
+        book.at_most(
+            f"{what.removesuffix(', ms')}, {name}: p99 at {most:,}", [p99 or 0], aim, "ms"
+        )
+    pages = book.points[PAGE][name]
+    grown = pages[-1].value / pages[0].value
+    book.at_most(
+        f"page of 100, {name}: p50 at {most:,} by that at {pages[0].events:,}", [grown], _SAME, "×"
+    )
+    start = book.points[START][name][-1].value
+    book.at_most(f"start to ready, {name}: at {most:,}", [start], 2, "s")
 
 
-def _post(field: Field, name: str, server: Server, events: int) -> None:
-    requests = [Request("POST", "/events", body(number)) for number in range(500)]
-    turn = drive(server, requests, clients=CLIENTS, seconds=field.plan.seconds)
-    field.book.turns(f"single POST, at {events:,}", name, [turn])
-    field.book.point("single POST, events/s", name, events, turn.rate)
-
-
-def _deep(field: Field, name: str, server: Server) -> None:
+def _walk(field: Field, name: str, server: Server) -> None:
     """Compare the first pages of a walk through the log with the last ones."""
-    spent, path = list[float](), "/events?source=web-shop"
+    spent, path = list[float](), f"/events?user_id={USER}"
     with calling(server) as caller:
         for _ in range(_WARM):
             caller.get(path)
-        while path:
+        while path and len(spent) < _PAGES:
             page = caller.get(path)
             spent.append(page.seconds * 1e3)
             path = _next(page.headers.get("link", ""))
-    if len(spent) > 1:
+    if not path and len(spent) > 1:
         spent.pop()  # which is seldom full
     end = max(1, min(_ENDS, len(spent) // 3))
     first, last = median(spent[:end]), median(spent[-end:])
-    what = f"the last of {len(spent):,} pages by the first, {name}: p50"
+    what = f"pages up to {len(spent):,} by the first ones, {name}: p50"
     field.book.at_most(what, [last / first], _SAME, "×")
 
 
 def _next(link: str) -> str:
     return link[1 : link.index(">")] if 'rel="next"' in link else ""
-
-
-def _room(field: Field, name: str, log: Log) -> None:
-    with calling(log.server) as caller:
-        (newest,) = caller.get("/events?sort=-timestamp&limit=1").json()
-    kept = newest["sequence"] + 1
-    disk = _mongo_bytes(field) if name == "MongoDB" else _sqlite_bytes(log.server)
-    told = sum(len(body(number)) for number in range(400)) / 400
-    field.book.values("bytes on disk an event, indexes and tree included", name,
-                      [disk / kept], f"of {told:,.0f} told")  # fmt: skip
-    field.book.at_most(f"bytes on disk by bytes told, {name}", [disk / kept / told], 3, "×")
-
-
-def _sqlite_bytes(server: Server) -> int:
-    return sum(file.stat().st_size for file in (server.folder / "data").glob("audit.db*"))
-
-
-def _mongo_bytes(field: Field) -> int:
-    assert field.mongo is not None  # noqa: S101 - there is such a log
-    with MongoClient[dict[str, Any]](field.mongo.url("ours")) as client:
-        client.admin.command("fsync")  # sizes are those of the last checkpoint
-        stats = client.get_default_database().command("dbStats")
-    return int(stats["storageSize"] + stats["indexSize"])

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench.calls import calling
 from bench.events import bodies
 from bench.load import Connection, Request, percentile
+from bench.room import records_of
 
 if TYPE_CHECKING:
     from bench.field import Field, Log
@@ -40,20 +40,19 @@ class _Seen:
 
 
 def measure(field: Field) -> None:
+    size = field.plan.batch_events
     for name, log in field.logs.items():
-        sustainable = next(
-            each.value.median for each in field.book.figures
-            if each.what.startswith("batches of") and each.side == name and each.value
-        )  # fmt: skip
-        _press(field, name, log, sustainable * _TIMES / field.plan.batch_events)
+        with field.book.part(f"pressing, {name}"):
+            sustainable = field.book.median(f"batches of {size:,}", name)
+            _press(field, name, log, sustainable * _TIMES / size)
 
 
 def _press(field: Field, name: str, log: Log, rate: float) -> None:
     book, size = field.book, field.plan.batch_events
-    before, memory = _end(log.server), log.server.resident_mib()
+    before, memory = records_of(log.server), log.server.resident_mib()
     batch = Request("POST", "/events/batch", b"[" + b",".join(bodies(0, size)) + b"]")
     seen = asyncio.run(_send(log.server, batch, rate, field.plan.seconds * _TURNS))
-    grown = _end(log.server) - before
+    grown = records_of(log.server) - before
     book.values(
         "back-pressure, batches", name, [rate], f"/s offered, {_TIMES}× what was written before"
     )
@@ -119,10 +118,3 @@ async def _watch(server: Server, seen: _Seen) -> None:
     while True:
         seen.most_mib = max(seen.most_mib, server.resident_mib())
         await asyncio.sleep(_LOOK)
-
-
-def _end(server: Server) -> int:
-    with calling(server) as caller:
-        (newest,) = caller.get("/events?sort=-timestamp&limit=1").json()
-    sequence: int = newest["sequence"]
-    return sequence + 1

@@ -26,8 +26,8 @@ _BY_ID, _FIRST, _BY_FIELD = 8, 8, 50
 
 
 def measure(field: Field) -> None:
-    if field.naive is not None:
-        _fill(field)
+    if field.mongo is not None:
+        _fill(field, field.mongo.url("naive"))
     _compare(field, "read by id", _BY_ID, lambda ids: [f"/events/{each}" for each in ids])
     _compare(field, "first 100 of all", _FIRST, lambda _: ["/events"])
     _compare(
@@ -42,9 +42,9 @@ def measure(field: Field) -> None:
     )  # fmt: skip
 
 
-def _fill(field: Field) -> None:
+def _fill(field: Field, database: str) -> None:
     """Put the events into the naive service's database, past the service, to save time."""
-    with MongoClient[dict[str, Any]](field.naive_database) as client:
+    with MongoClient[dict[str, Any]](database) as client:
         events = client.get_default_database()["events"]
         for first in range(0, field.plan.events, _FILL):
             last = min(first + _FILL, field.plan.events)

@@ -1,11 +1,13 @@
-"""One, two and four processes over one MongoDB."""
+"""One, two and four processes over one MongoDB, and whether the checkpoints keep up with them."""
 
 from __future__ import annotations
 
+from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.events import body
-from bench.load import Request, drive
+from bench.load import WARM_SECONDS, Request, drive
+from bench.measures import lagging
 from bench.servers import ours, running
 
 if TYPE_CHECKING:
@@ -17,16 +19,17 @@ CLIENTS = 64
 def measure(field: Field) -> None:
     if field.mongo is None:
         return
+    server = ours("workers", field.folder / "workers", mongo=field.mongo)
     requests = [Request("POST", "/events", body(number)) for number in range(1_000)]
-    server = ours("workers", field.folder / "workers", store=field.mongo.url("workers"))
     for workers in field.plan.workers:
         server.settings["AUDITLOG_WORKERS"] = str(workers)
         server.url = ""  # of the run before
-        with running(server):
+        name = f"{workers} process{'es' if workers > 1 else ''}"
+        with field.book.part(f"spreading, {name}"), running(server):
+            drive(server, requests, clients=CLIENTS, seconds=WARM_SECONDS)
             turns = [
                 drive(server, requests, clients=CLIENTS, seconds=field.plan.seconds)
-                for _ in range(field.plan.rounds + 1)
+                for _ in range(field.plan.rounds)
             ]
-        # The first turn warms up.
-        name = f"{workers} process{'es' if workers > 1 else ''}"
-        field.book.turns(f"single POST, {CLIENTS} clients, MongoDB", name, turns[1:])
+            field.book.turns(f"single POST, {CLIENTS} clients, MongoDB", name, turns)
+            lagging.note(field, f"MongoDB, {name}", server, median(each.rate for each in turns))
