@@ -28,7 +28,7 @@ TINY = Plan(
 )  # fmt: skip
 QUICK = Plan(
     name="quick", sizes=(1_000, 4_000), rounds=2, seconds=1, batches=1, batch_events=1_000,
-    asked=50, workers=(1, 2),
+    asked=30, workers=(1, 2),
 )  # fmt: skip
 # The naive service takes a second and more for some answers here: a turn has to see several.
 FULL = Plan(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from pymongo import MongoClient
 
 import auditlogservice
-from bench import plot, report
+from bench import explain, plot, report
 from bench.book import Book, Point
 from bench.events import body
 from bench.load import Failed, Request, Turn, drive
@@ -108,6 +110,23 @@ def test_load_counts_answers_and_takes_their_time(server: Server, seconds: float
 def test_load_that_is_refused_is_no_result(server: Server, seconds: float) -> None:
     with pytest.raises((Failed, ExceptionGroup)):
         drive(server, [Request("POST", "/events", b"{}")], clients=2, seconds=seconds)
+
+
+# ---- how MongoDB answers ------------------------------------------------------------------
+
+
+def test_the_main_questions_are_answered_from_an_index_without_sorting(mongodb_url: str) -> None:
+    sent = asyncio.run(explain.ask(mongodb_url, 300))
+    assert all(sent.values()), "a question was not seen"
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
+        database = client.get_default_database()
+        told = [explain.explained(database, one) for each in sent.values() for one in each]
+    stages = {stage["stage"] for each in told for stage in each["stages"]}
+    assert not stages & {"COLLSCAN", "SORT"}
+    assert [each["totalDocsExamined"] for each in told] == [
+        each["nReturned"] if "FETCH" in {one["stage"] for one in each["stages"]} else 0
+        for each in told
+    ]
 
 
 # ---- what becomes of figures --------------------------------------------------------------

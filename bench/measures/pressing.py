@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bench.servers import Server
 
 _TIMES = 5
-_TURNS = 5  # so many of one turn it lasts
+_TURNS = 3  # so many of one turn it lasts
 _LEAST = 40  # batches: more than may be on their way in at once
 _MOST = 400  # batches, so that this program stays smaller than what it measures
 _OK, _UNAVAILABLE = 200, 503
