@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ from bench.servers import framework, naive, ours, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from types import ModuleType
 
     from bench.plan import Plan
 
@@ -47,11 +49,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description="Measure, and write a report.")
     parser.add_argument("--plan", choices=PLANS, default=FULL.name)
     parser.add_argument("--sqlite-only", action="store_true", help="go without a mongod")
+    names = [_name(measure) for measure in _MEASURES]
+    parser.add_argument("--only", nargs="+", choices=names, help="run these measures alone")
     parser.add_argument("--report", type=Path, default=_HERE / "results.md")
     parser.add_argument("--plot", type=Path, help="write the growth as SVG, too")
     parser.add_argument("--data", type=Path, help="a folder on the disk to measure")
     told = parser.parse_args()
     plan, book = PLANS[told.plan], Book()
+    plan = replace(plan, only=tuple(told.only)) if told.only else plan
     with tempfile.TemporaryDirectory(prefix="auditlog-bench-", dir=told.data) as name:
         found = machine.describe(Path(name))
         start = time.monotonic()
@@ -78,13 +83,17 @@ def _run(plan: Plan, book: Book, folder: Path, *, with_mongo: bool) -> Iterator[
     with ExitStack() as stack:
         field = _open(plan, book, folder, stack, with_mongo=with_mongo)
         for measure in _MEASURES:
-            name, start = measure.__name__.rpartition(".")[2], time.monotonic()
+            name, start = _name(measure), time.monotonic()
             if plan.only and name not in plan.only:
                 continue
             with book.part(name):
                 measure.measure(field)
             print(f"{name:12}{time.monotonic() - start:6.0f} s", flush=True)
             yield
+
+
+def _name(measure: ModuleType) -> str:
+    return measure.__name__.rpartition(".")[2]
 
 
 def _open(plan: Plan, book: Book, folder: Path, stack: ExitStack, *, with_mongo: bool) -> Field:

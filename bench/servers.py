@@ -102,8 +102,8 @@ class Server:
             self.url = ""
         return self.start()
 
-    def login(self) -> None:
-        form = {"username": USER, "password": PASSWORD}
+    def login(self, name: str = USER) -> None:
+        form = {"username": name, "password": PASSWORD}
         answer = httpx2.post(f"{self.url}/token", data=form, timeout=30)
         answer.raise_for_status()
         self.token = answer.json()["access_token"]
@@ -144,20 +144,25 @@ def ours(
     settings = {"AUDITLOG_DATA_DIR": str(folder / "data"), "AUDITLOG_PORT": "0"}
     if mongo is not None:
         settings["AUDITLOG_STORE"] = mongo.url(folder.name)
-    command = ("-m", "auditlogservice")
     folder.mkdir(parents=True, exist_ok=True)
+    made = Server(
+        name, folder, ("-m", module, "serve"), settings, store_pid=pid_of(mongo) if mongo else None
+    )
+    add_user(made, USER)
+    return made
+
+
+def add_user(server: Server, name: str, *options: str) -> None:
+    """Add a user to one of ours, who may read and write, whether or not it runs."""
     scopes = (Scope.EVENTS_WRITE, Scope.EVENTS_READ, Scope.EVENTS_EXPORT, Scope.LEDGER_READ)
     subprocess.run(  # noqa: S603 - this very package
         [
-            sys.executable, *command, "users", "add", USER, "--password-stdin",
-            *(f"--scope={scope}" for scope in scopes),
+            sys.executable, "-m", "auditlogservice", "users", "add", name, "--password-stdin",
+            *(f"--scope={scope}" for scope in scopes), *options,
         ],
-        env=_environment(settings), cwd=folder, input=PASSWORD.encode(),
+        env=_environment(server.settings), cwd=server.folder, input=PASSWORD.encode(),
         stdout=subprocess.DEVNULL, check=True,
     )  # fmt: skip
-    return Server(
-        name, folder, ("-m", module, "serve"), settings, store_pid=pid_of(mongo) if mongo else None
-    )
 
 
 def pid_of(mongo: ReplicaSet) -> int:
