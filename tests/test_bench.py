@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -15,12 +16,12 @@ import pytest
 from pymongo import MongoClient
 
 import auditlogservice
-from bench import explain, plot, report
+from bench import capacity, explain, plot, report
 from bench.book import Book, Point
 from bench.events import body
 from bench.load import Failed, Request, Turn, drive
 from bench.ratios import Spread, in_turns, ratio
-from bench.servers import Server, framework, running
+from bench.servers import Server, framework, ours, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +87,12 @@ def test_a_small_run_measures_everything_that_sqlite_has_a_part_in(tmp_path: Pat
     assert ET.parse(tmp_path / "growth.svg").getroot().tag.endswith("svg")
 
 
+def test_the_service_is_measured_with_its_shipped_defaults(tmp_path: Path) -> None:
+    """Where it listens and where its data are, are no defaults that make it faster."""
+    server = ours("SQLite", tmp_path / "sqlite")
+    assert server.settings.keys() == {"AUDITLOG_DATA_DIR", "AUDITLOG_PORT"}
+
+
 # ---- the load ---------------------------------------------------------------------------
 
 
@@ -127,6 +134,30 @@ def test_the_main_questions_are_answered_from_an_index_without_sorting(mongodb_u
         each["nReturned"] if "FETCH" in {one["stage"] for one in each["stages"]} else 0
         for each in told
     ]
+
+
+# ---- what follows from figures --------------------------------------------------------------
+
+SCALING = (ROOT / "docs" / "scaling.md").read_text()
+
+
+def test_the_document_on_scaling_says_what_follows_from_its_figures() -> None:
+    assert capacity.reckoned(SCALING) == SCALING, "run python -m bench.capacity --write"
+
+
+def test_twice_the_index_takes_twice_the_disk_and_no_more_cores() -> None:
+    seen, chosen = capacity.figures(SCALING), capacity.choices(SCALING)
+    before, after = (
+        {what: much for what, much, _ in capacity.reckon(each, chosen)}
+        for each in (
+            replace(seen, data_bytes=0, index_bytes=1_000.0),
+            replace(seen, data_bytes=0, index_bytes=2_000.0),
+        )
+    )
+    assert (before["indexes on disk, one copy"], after["indexes on disk, one copy"]) == (
+        "90 TB", "180 TB",
+    )  # fmt: skip
+    assert before["cores for mongod, primaries"] == after["cores for mongod, primaries"]
 
 
 # ---- what becomes of figures --------------------------------------------------------------
