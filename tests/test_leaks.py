@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from auditlogservice.canonical import dump
 from auditlogservice.leaks import _SHAPES, MAX_FLAGS, flags
@@ -54,8 +56,14 @@ def found(**told: Any) -> list[Any]:
 def test_a_secret_is_flagged_by_kind_and_place(text: str) -> None:
     flag = {"kind": FOUND[text], "pointer": "/event_data/x/0/y"}
     assert flag in found(event_data={"x": [{"y": text}]})
-    for around in (f"a\n{text}\tb", f'"{text}"', f"é {text} é"):
+    for around in (f"a\n{text}\tb", f'"{text}"', f"é {text} é", f"\x00{text}", f"\\{text}\\"):
         assert {"kind": FOUND[text], "pointer": "/detail"} in found(detail=around)
+
+
+@pytest.mark.parametrize("text", ["://a\\t:b@", "\\basic YWxpY2U6b3Blbg", "٣ 4111111111111111"])
+def test_a_secret_is_flagged_beside_what_json_would_escape(text: str) -> None:
+    """A backslash and a letter are two characters of it, and no tab."""
+    assert len(found(detail=text)) == 1
 
 
 @pytest.mark.parametrize("text", INNOCENT)
@@ -71,6 +79,24 @@ def test_a_secret_never_stands_in_its_own_flag() -> None:
 
 def test_an_event_full_of_secrets_has_a_bounded_number_of_flags() -> None:
     assert len(found(event_data={str(n): AWS for n in range(900)})) == MAX_FLAGS
+
+
+_PIECES = st.sampled_from([
+    *FOUND, *INNOCENT, "\n", "\0", "\\", "\\t", '"', "é", " ", "-", ".", "4", "1", "_", "x", "٣",
+])  # fmt: skip
+
+
+@given(st.lists(st.lists(_PIECES, max_size=4).map("".join), max_size=3))
+@example(["4111-1111-1111-1111", "٣\n4111111111111111", "\x004111111111111111"])
+def test_a_glance_overlooks_nothing(said: list[str]) -> None:
+    """What each pattern finds in each text, without a look at the whole before."""
+    flagged = [
+        {"kind": shape.kind, "pointer": f"/event_data/{at}"}
+        for at, text in enumerate(said)
+        for shape in _SHAPES
+        if any(shape.is_one(match[0]) for match in shape.pattern.finditer(text))
+    ]
+    assert found(event_data=said) == flagged
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,9 @@ from auditlogservice.filters import (
     as_moment,
     matches,
     spell,
+    words_of,
 )
-from auditlogservice.terms import MAX_TERMS, OVERFLOW, asked_by, terms_of
+from auditlogservice.terms import MAX_TERMS, OVERFLOW, _word_term, asked_by, terms_of
 from auditlogservice.times import format_utc, to_micros
 from naive import leaves
 from strategies import (
@@ -55,6 +56,7 @@ from strategies import (
     moments,
     numbers,
     received,
+    scalars,
     tangled,
     texts,
     told_events,
@@ -461,6 +463,37 @@ def test_a_record_has_the_terms_that_it_has_in_plain_words(
         found = terms_of(fields)
         assert len(found) == len(set(found))
         assert set(found) == naive.terms_of(fields)
+
+
+_long = st.sampled_from(["k" * 60, "K" * 60, "ß" * 33, "ss" * 33, "a", "A"])
+_long_paths: st.SearchStrategy[Json] = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3)
+        | st.dictionaries(_long, inner, min_size=1, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(_long, _long_paths, max_size=3))
+@example({"k" * 60: [{"k" * 60: 1}, {"K" * 60: 1.0}], "K" * 60: {"k" * 60: "2"}})
+def test_long_paths_have_the_terms_that_they_have_in_plain_words(fields: dict[str, Json]) -> None:
+    assert set(terms_of(fields)) == naive.terms_of(fields)
+
+
+_say = st.text("aB1_ -.\n\x00\x1f\x7f", max_size=20) | st.sampled_from(
+    ["w" * 64, "W" * 65, "ß" * 33]
+)
+
+
+@given(st.lists(_say | texts, max_size=4))
+@example(["a" * 65, "A" * 65])
+@example(["e", "\u0301"])
+def test_a_record_has_the_words_of_each_of_its_texts(said: list[str]) -> None:
+    """Whatever their alphabet: those of ASCII are found in a way of their own."""
+    found = [term for term in terms_of({"a": [*said]}) if term.startswith("~")]
+    assert sorted(found) == sorted({_word_term(word) for one in said for word in words_of(one)})
 
 
 @given(data=st.data())

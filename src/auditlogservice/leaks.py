@@ -24,10 +24,10 @@ MAX_FLAGS = 20  # of one event
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """A kind of secret. Where none of `hints` stands in an event, `pattern` need not be tried."""
+    """A kind of secret. Where `glance` finds nothing in an event's bytes, there is none of it."""
 
     kind: str
-    hints: tuple[bytes, ...]
+    glance: re.Pattern[bytes]
     pattern: re.Pattern[str]
     is_one: Callable[[str], bool] = lambda _: True
 
@@ -35,45 +35,66 @@ class _Shape:
 def _is_card(text: str) -> bool:
     """Whether the digits are a card number: ISO/IEC 7812, with Luhn's check digit."""
     digits = [int(sign) for sign in text if sign.isdigit()]
-    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
+    doubled = [_DOUBLED[digit] for digit in digits[-2::-2]]
     return len(set(digits)) > 1 and (sum(digits[::-2]) + sum(doubled)) % 10 == 0
 
+
+_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)  # the sum of the digits of twice the digit
+
+# Each begins with the rarest sign of what it looks for: `re` leaps from one such sign to the next,
+# which takes half the time of a search for a text of several. One for three kinds saves more.
+_BY_UNDERSCORE = re.compile(rb"_(?:(?<=gh[pousr]_)|(?<=github_pat_)|(?<=k_live_)|(?<=als_))")
+
+# A digit first, and only then what may not stand before it, for the same reason.
+_CARD_NUMBER = r"[2-6](?<!\d\d)(?<!\d[.-]\d)(?:[ -]?\d){12,18}(?![.-]?\d)"
 
 _SHAPES = (
     _Shape(
         "aws-access-key",
-        (b"AKIA", b"ASIA"),
+        re.compile(rb"I(?<=A[KS]I)A"),
         re.compile(r"(?<![A-Za-z0-9])A[KS]IA[A-Z2-7]{16}(?![A-Za-z0-9])"),
     ),
-    _Shape("bearer-token", (b"earer ", b"EARER "), re.compile(r"(?i)\bbearer [\w.~+/=-]{20}")),
-    _Shape("basic-credentials", (b"asic ",), re.compile(r"(?i)\bbasic [A-Za-z0-9+/]{12,}={0,2}")),
-    _Shape("jwt", (b"eyJ",), re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8}")),
-    _Shape("private-key", (b"PRIVATE KEY",), re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")),
+    _Shape(
+        "bearer-token",
+        re.compile(rb" (?<=earer |EARER )"),
+        re.compile(r"(?i)\bbearer [\w.~+/=-]{20}"),
+    ),
+    _Shape(
+        "basic-credentials",
+        re.compile(rb"c(?<=asic) "),
+        re.compile(r"(?i)\bbasic [A-Za-z0-9+/]{12,}={0,2}"),
+    ),
+    _Shape(
+        "jwt",
+        re.compile(rb"J(?<=eyJ)"),
+        re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8}"),
+    ),
+    _Shape(
+        "private-key",
+        re.compile(rb"V(?<=PRIV)ATE KEY"),
+        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
+    ),
     _Shape(
         "github-token",
-        (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_"),
+        _BY_UNDERSCORE,
         re.compile(r"\b(gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{40})"),
     ),
-    _Shape("slack-token", (b"xox",), re.compile(r"\bxox[abeoprs]-[A-Za-z0-9-]{10}")),
-    _Shape("google-api-key", (b"AIza",), re.compile(r"\bAIza[\w-]{35}")),
-    _Shape("stripe-key", (b"k_live_",), re.compile(r"\b[rs]k_live_[A-Za-z0-9]{16}")),
-    _Shape("auditlog-token", (b"als_",), re.compile(r"\bals_[A-Za-z0-9]{40}")),
-    _Shape("password-in-url", (b"://",), re.compile(r"://[^\s/:@]*:[^\s/@]+@")),
+    _Shape("slack-token", re.compile(rb"x(?=ox)"), re.compile(r"\bxox[abeoprs]-[A-Za-z0-9-]{10}")),
+    _Shape("google-api-key", re.compile(rb"z(?<=AIz)a"), re.compile(r"\bAIza[\w-]{35}")),
+    _Shape("stripe-key", _BY_UNDERSCORE, re.compile(r"\b[rs]k_live_[A-Za-z0-9]{16}")),
+    _Shape("auditlog-token", _BY_UNDERSCORE, re.compile(r"\bals_[A-Za-z0-9]{40}")),
     _Shape(
-        "card-number",
-        (),
-        # A digit first, and only then what may not stand before it: so `re` leaps from one such
-        # digit to the next, and is through a text four times as fast.
-        re.compile(r"[2-6](?<!\d\d)(?<!\d[.-]\d)(?:[ -]?\d){12,18}(?![.-]?\d)"),
-        _is_card,
+        "password-in-url",
+        re.compile(rb"/(?<=:/)/[^\s/:@]*:[^\s/@]+@"),
+        re.compile(r"://[^\s/:@]*:[^\s/@]+@"),
     ),
+    _Shape("card-number", re.compile(_CARD_NUMBER.encode()), re.compile(_CARD_NUMBER), _is_card),
 )
-_CARD = _SHAPES[-1]
-_HINTS = tuple((hint, shape) for shape in _SHAPES for hint in shape.hints)
+*_, _CARD = _SHAPES
+_GLANCES = tuple(dict.fromkeys(shape.glance for shape in _SHAPES if shape is not _CARD))
 # With all digits alike and what may stand between them gone, a long number is easily seen.
 _LIKE_A_CARD = b"0" * 13
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
-_ESCAPED = re.compile(r"\\[nrtbf]|\\u00[01].")  # control characters, as canonical JSON has them
 
 
 def flags(told: dict[str, Json], body: bytes) -> list[Json]:
@@ -82,21 +103,32 @@ def flags(told: dict[str, Json], body: bytes) -> list[Json]:
     `body` is the event's canonical spelling, in which a glance tells of most events that there is
     nothing.
     """
-    suspects = [shape for hint, shape in _HINTS if hint in body]
-    if _LIKE_A_CARD in body.translate(_DIGITS, b" -"):
+    seen = [glance for glance in _GLANCES if glance.search(body)]
+    suspects = [shape for shape in _SHAPES if shape.glance in seen] if seen else []
+    if _may_hold_a_card(body):
         suspects.append(_CARD)
-    if not suspects:
-        return []
-    text = _ESCAPED.sub(" ", body.decode())
-    suspects = [shape for shape in dict.fromkeys(suspects) if shape.pattern.search(text)]
     return list(islice(_found(told, suspects), MAX_FLAGS)) if suspects else []
+
+
+def _may_hold_a_card(body: bytes) -> bool:
+    if _LIKE_A_CARD not in body.translate(_DIGITS, b" -"):
+        return False
+    # An escape, as of U+0001, ends in what looks like digits before a number; and there are
+    # digits beyond ASCII.
+    if b"\\u00" in body or not body.isascii():
+        return True
+    return any(_is_card(match[0].decode()) for match in _CARD.glance.finditer(body))
 
 
 def _found(told: dict[str, Json], suspects: list[_Shape]) -> Iterator[Json]:
     for place, text in _texts(told, ()):
         for shape in suspects:
-            if any(shape.is_one(match[0]) for match in shape.pattern.finditer(text)):
+            if shape.pattern.search(text) and _has_one(shape, text):
                 yield {"kind": shape.kind, "pointer": pointer_to(*place)}
+
+
+def _has_one(shape: _Shape, text: str) -> bool:
+    return any(shape.is_one(match[0]) for match in shape.pattern.finditer(text))
 
 
 def _texts(

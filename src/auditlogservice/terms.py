@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from auditlogservice import filters
@@ -186,89 +187,141 @@ def _spellings(text: str) -> Iterator[str]:
 
 
 # ---- what a record has ------------------------------------------------------------
+#
+# The largest part of what recording costs (docs/performance.md). So it is one walk without
+# generators, and the words of all texts are found at once.
 
 
 def terms_of(fields: dict[str, Json]) -> tuple[str, ...]:
     """Return the distinct terms of a record: those of ALWAYS, and all or none of the rest.
 
-    All if there are at most MAX_TERMS; else OVERFLOW stands for the rest. No more than these are
-    ever gathered, since a record can have tens of thousands.
+    All if there are at most MAX_TERMS; else OVERFLOW stands for the rest. Not many more than
+    these are ever spelled, since a record can have tens of thousands.
     """
-    terms: dict[str, None] = {}
-    for term in _terms(without(fields, _COLUMNS)):
-        terms[term] = None
-        if len(terms) > MAX_TERMS:
-            return (*_always_terms(fields), OVERFLOW)
-    return tuple(terms)
+    gathering = _Gathering()
+    with suppress(_TooMany):
+        gathering.walk("", without(fields, _COLUMNS))
+        # Those of values have a sign in them that no word has, so that no term is there twice.
+        terms = (*gathering.terms, *_word_terms("\n".join(gathering.texts)))
+        if len(terms) <= MAX_TERMS:
+            return terms
+    return (*_always_terms(fields), OVERFLOW)
 
 
-def _terms(fields: dict[str, Json]) -> Iterator[str]:
-    first: dict[str, str] = {}  # of the numbers, and of the moments, at each path
-    for path, found in _by_path(fields):
+class _TooMany(Exception):
+    """There are more than MAX_TERMS terms already."""
+
+
+class _Gathering:
+    """One walk through a record: the terms of its values, and the texts that have its words."""
+
+    __slots__ = ("_first", "terms", "texts")
+
+    def __init__(self) -> None:
+        self.terms: dict[str, None] = {}
+        self.texts: list[str] = []
+        self._first: dict[str, str] = {}  # of the numbers, and of the moments, at each path
+
+    def walk(self, above: str, fields: dict[str, Json]) -> None:
+        """Take in what lies in an object; `above` is its path, without case, and a dot."""
+        members = {key.casefold(): value for key, value in fields.items()}
+        for key, value in (members if len(members) == len(fields) else _merged([fields])).items():
+            match value:
+                case str():
+                    self._text(_shorten(above + key, _MAX_PATH), value)
+                case dict():
+                    self.walk(f"{above}{key}.", value)
+                case list():
+                    self._array(above + key, value)
+                case _:
+                    self._constant(_shorten(above + key, _MAX_PATH), value)
+        self._stop_if_too_many()
+
+    def _array(self, path: str, items: list[Json]) -> None:
         place = _shorten(path, _MAX_PATH)
-        for leaf in found:
-            whole, ordered = _value_terms(place, leaf)
-            yield whole
-            if ordered:
-                yield ordered
-                head = ordered[:-_ORDERED]
-                if first.setdefault(head, ordered) != ordered:
-                    yield head + _SEVERAL
-            yield from _word_terms(leaf)
+        objects: list[dict[str, Json]] = []
+        for item in values_at(items, None):
+            if isinstance(item, dict):
+                objects.append(item)
+            else:
+                self.leaf(place, item)
+            self._stop_if_too_many()
+        if objects:
+            self.walk(f"{path}.", objects[0] if len(objects) == 1 else _merged(objects))
+
+    def leaf(self, place: str, value: Json) -> None:
+        """Take in a value whose path, shortened, is `place`."""
+        if isinstance(value, str):
+            self._text(place, value)
+        else:
+            self._constant(place, value)
+
+    def _text(self, place: str, text: str) -> None:
+        self.terms[f"{place}={_shorten(text.casefold(), _MAX_TEXT)}"] = None
+        self.texts.append(text)
+        # A glance saves asking of each text, since few have this sign where a year ends.
+        if text[4:5] == "-" and (moment := as_moment(text)):
+            self._ordered(f"{place}@", _ordered_integer(to_micros(moment)))
+
+    def _constant(self, place: str, value: Json) -> None:
+        text = spell(value)
+        self.terms[f"{place}={text}"] = None
+        if value is not None:
+            self.texts.append(text)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            self._ordered(f"{place}#", _ordered_number(value))
+
+    def _ordered(self, head: str, digits: str) -> None:
+        self.terms[head + digits] = None
+        if self._first.setdefault(head, digits) != digits:
+            self.terms[head + _SEVERAL] = None
+
+    def _stop_if_too_many(self) -> None:
+        if len(self.terms) > MAX_TERMS:
+            raise _TooMany
+
+
+def _merged(objects: list[dict[str, Json]]) -> dict[str, Json]:
+    """Return one object with the terms of all: at each key, without case, an array of values.
+
+    So a path is spelled out once, however many objects of an array have it: it can be as long as
+    sixty keys, and there can be thousands.
+    """
+    merged: dict[str, list[Json]] = {}
+    for fields in objects:
+        for key, value in fields.items():
+            merged.setdefault(key.casefold(), []).append(value)
+    return dict(merged)
 
 
 def _always_terms(fields: dict[str, Json]) -> dict[str, None]:
-    return dict.fromkeys(
-        term
-        for path in sorted(ALWAYS)
-        for leaf in leaves_at(fields, path)
-        for term in _value_terms(path, leaf)
-        if term
-    )
+    terms: dict[str, None] = {}
+    for path in sorted(ALWAYS):
+        for leaf in leaves_at(fields, path):
+            alone = _Gathering()  # so that it says nothing of others at its path
+            alone.leaf(path, leaf)
+            terms |= alone.terms
+    return terms
 
 
-def _by_path(fields: dict[str, Json]) -> Iterator[tuple[str, list[Json]]]:
-    """Yield paths, without case, with the leaves there.
-
-    What has the same keys is gathered first, so that a path is spelled out once, however many
-    objects of an array have it: it can be as long as sixty keys, and there can be thousands.
-    """
-    waiting = [("", key.casefold(), [value]) for key, value in fields.items()]
-    while waiting:
-        above, key, values = waiting.pop()
-        found: list[Json] = []
-        below: dict[str, list[Json]] = {}
-        for value in values_at(values, None):
-            if isinstance(value, dict):
-                for inner, item in value.items():
-                    below.setdefault(inner.casefold(), []).append(item)
-            else:
-                found.append(value)
-        if found:
-            yield above + key, found
-        if below:
-            above = f"{above}{key}."
-            waiting.extend((above, inner, items) for inner, items in below.items())
+_WORDS_APART = bytes(
+    ord(chr(code).lower()) if code in range(128) and (chr(code).isalnum() or chr(code) == "_")
+    else ord(" ")
+    for code in range(256)
+)  # fmt: skip
 
 
-def _value_terms(place: str, leaf: Json) -> tuple[str, str | None]:
-    """The term of a value, and of a number or a date-time the one that sorts as its value does."""
-    text = f"{place}={_shorten(spell(leaf).casefold(), _MAX_TEXT)}"
-    match leaf:
-        case None | bool():
-            return text, None
-        case int() | float():
-            return text, f"{place}#{_ordered_number(leaf)}"
-        case str() if moment := as_moment(leaf):
-            return text, f"{place}@{_ordered_integer(to_micros(moment))}"
-        case _:
-            return text, None
-
-
-def _word_terms(leaf: Json) -> Iterator[str]:
-    if leaf is not None:
-        for word in words_of(spell(leaf)):
-            yield _word_term(word)
+def _word_terms(text: str) -> list[str]:
+    """The terms of the distinct words of a text: those of `words_of`."""
+    if text.isascii():
+        # In half the time that a regular expression takes, since no step of it is about one word.
+        words = dict.fromkeys(text.encode().translate(_WORDS_APART).split())
+        terms = (b"~" + b"\n~".join(words)).decode().split("\n") if words else []
+    else:
+        terms = ["~" + word for word in dict.fromkeys(words_of(text))]
+    if max(map(len, terms), default=0) > 1 + _MAX_TEXT:
+        return [_word_term(term[1:]) for term in terms]
+    return terms
 
 
 def _text_term(path: str, text: str) -> str:
