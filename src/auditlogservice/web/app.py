@@ -77,6 +77,8 @@ def create_app(
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
+        # The environment could turn it on, and addresses, with questions in them, would go out.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     problems.install(app)
     for module in (
