@@ -358,3 +358,89 @@ async def test_a_request_that_outlives_the_grace_is_broken_off_and_is_no_defect(
             assert await until_end(reader) == b""
         assert len(here.app.ended) == 1
         assert "Exception in ASGI application" not in caplog.text
+
+
+# ---- the way out ------------------------------------------------------------------------
+
+
+@dataclass
+class Line:
+    """A transport that keeps what each system call would send."""
+
+    sent: list[bytes] = field(default_factory=list)
+    closed: bool = False
+
+    def write(self, data: bytes) -> None:
+        self.sent.append(data)
+
+    def writelines(self, parts: list[bytes]) -> None:
+        self.sent.append(b"".join(parts))
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+@dataclass
+class Cycle:
+    transport: Line = field(default_factory=Line)
+    response_started: bool = True
+
+
+def answering(cycle: Cycle) -> http._OneWrite:
+    return http._OneWrite(cycle, asyncio.get_running_loop())  # type: ignore[arg-type] # as far as it is used
+
+
+async def test_a_head_goes_out_with_the_beginning_of_its_body() -> None:
+    cycle = Cycle()
+    answer = answering(cycle)
+    for part in (b"head,", b"one", b"two"):
+        answer.write(part)
+    await asyncio.sleep(0)
+    assert cycle.transport.sent == [b"head,one", b"two"]
+
+
+async def test_a_head_does_not_wait_for_a_body_that_comes_later() -> None:
+    cycle = Cycle()
+    answer = answering(cycle)
+    answer.write(b"head")
+    await asyncio.sleep(0)
+    assert cycle.transport.sent == [b"head"]
+    answer.write(b"one")
+    assert cycle.transport.sent == [b"head", b"one"]
+
+
+async def test_an_answer_without_a_body_goes_out_before_the_end_of_the_connection() -> None:
+    cycle = Cycle()
+    answer = answering(cycle)
+    answer.write(b"head")
+    answer.close()
+    assert (cycle.transport.sent, answer.is_closing()) == ([b"head"], True)
+
+
+async def test_nothing_is_written_to_a_connection_that_is_lost() -> None:
+    cycle = Cycle()
+    answering(cycle).write(b"head")
+    cycle.transport.closed = True
+    await asyncio.sleep(0)
+    assert cycle.transport.sent == []
+
+
+async def test_who_is_asked_to_go_on_with_a_body_hears_so_at_once() -> None:
+    cycle = Cycle(response_started=False)
+    answering(cycle).write(b"100")
+    assert cycle.transport.sent == [b"100"]
+
+
+async def test_answers_to_requests_sent_together_come_in_their_order() -> None:
+    async with listening(Long) as here:
+        heads = await here.tell(
+            b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n" + GET
+            + b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )  # fmt: skip
+    first, second, third = heads.split(b"HTTP/1.1 200 OK\r\n")[1:]
+    assert second.endswith(b"\r\n\r\nok")
+    assert b"connection: close" not in first + second
+    assert third.endswith(b"connection: close\r\n\r\n")

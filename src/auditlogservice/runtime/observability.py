@@ -104,6 +104,7 @@ class AccessLines:
 
     def __init__(self) -> None:
         self._log = logger("access")
+        self._lines = logging.getLogger("access")
 
     def dropped(self, *, path: str, request_id: str) -> None:
         self._log.warning("dropped", why="slow reader", path=path, request_id=request_id)
@@ -122,7 +123,7 @@ class AccessLines:
         client: str | None,
     ) -> None:
         if status < 400 and seconds < _SLOW_SECONDS:  # noqa: PLR2004 - HTTP's classes of status
-            if not logging.getLogger("access").isEnabledFor(logging.DEBUG):
+            if not self._lines.isEnabledFor(logging.DEBUG):
                 return
             write = self._log.debug
         else:
@@ -207,6 +208,7 @@ class PrometheusMetrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self._answers: dict[tuple[str, str, int], Histogram] = {}
         self._group_events = Histogram(
             "auditlog_commit_events",
             "How many events shared one commit.",
@@ -305,7 +307,12 @@ class PrometheusMetrics:
         self._queued.set(events)
 
     def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
-        self._requests.labels(method, route, status).observe(seconds)
+        told = (method, route, status)
+        answers = self._answers.get(told)
+        if answers is None:
+            # To find them takes longer than to count, and each answer is counted.
+            answers = self._answers[told] = self._requests.labels(*told)
+        answers.observe(seconds)
 
     def committed(self, *, events: int, seconds: float) -> None:
         self._group_events.observe(events)

@@ -7,6 +7,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 import zstandard
+from starlette.requests import ClientDisconnect
 
 from auditlogservice import canonical
 from auditlogservice.errors import (
@@ -19,7 +20,7 @@ from auditlogservice.validation import Model, validate
 from auditlogservice.web.places import Places
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Hashable
+    from collections.abc import Collection, Hashable
     from contextlib import AbstractContextManager
 
     from starlette.requests import Request
@@ -56,13 +57,7 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
-    chunks, size = [], 0
-    async for chunk in _in_time(request):
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
-    packed = b"".join(chunks)
+    packed = await _received(request, limit=limit)
     if encoding == "identity":
         return packed
     unpack = _gunzip if encoding == "gzip" else _unzstd
@@ -72,24 +67,36 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     return await asyncio.to_thread(unpack, packed, limit)
 
 
-async def _in_time(request: Request) -> AsyncIterator[bytes]:
-    """Yield the body as it comes, as long as it does come."""
+async def _received(request: Request, *, limit: int) -> bytes:
+    """Return the body as it was sent, as long as it does come. Raises as `read_body` does.
+
+    Most bodies come in one piece. So one timer is for all pieces, and is set anew only if more
+    are to come: with one for each piece, reading took 18 µs instead of 7.
+    """
     loop = asyncio.get_running_loop()
-    stream = request.stream()
+    chunks, size, more = [], 0, True
     end = loop.time() + MAX_PAUSE
-    while True:
-        try:
-            async with asyncio.timeout_at(min(end, loop.time() + MAX_PAUSE)):
-                chunk = await anext(stream, None)
-        except TimeoutError:
-            raise RequestTimeout(
-                f"a body may pause for {MAX_PAUSE:g} s, and brings at least {MIN_RATE:,} bytes a "
-                "second after that time"
-            ) from None
-        if chunk is None:
-            return
-        end += len(chunk) / MIN_RATE
-        yield chunk
+    try:
+        async with asyncio.timeout_at(end) as timer:
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunk: bytes = message.get("body", b"")
+                size += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+                chunks.append(chunk)
+                more = message.get("more_body", False)
+                if more:
+                    end += len(chunk) / MIN_RATE
+                    timer.reschedule(min(end, loop.time() + MAX_PAUSE))
+    except TimeoutError:
+        raise RequestTimeout(
+            f"a body may pause for {MAX_PAUSE:g} s, and brings at least {MIN_RATE:,} bytes a "
+            "second after that time"
+        ) from None
+    return b"".join(chunks)
 
 
 class BatchRoom:

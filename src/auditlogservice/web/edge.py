@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 
 from auditlogservice.errors import MalformedInput
@@ -22,11 +21,13 @@ from auditlogservice.web.proxies import Caller, TrustedProxies, find_caller
 from auditlogservice.web.rate_limits import rate_limit_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from auditlogservice.web.services import Metrics
+
+RawHeader: TypeAlias = tuple[bytes, bytes]
 
 _HUNG_UP = 499  # in the log: no answer was sent, the caller had gone
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -93,7 +94,7 @@ class Edge:
         told = scope["path"]
         if len(told) > 1 and told.endswith("/"):
             scope["path"] = told[:-1]
-        given = Headers(scope=scope).get("x-request-id", "")
+        given = next(iter(_values(scope, b"x-request-id")), "")
         scope["request_id"] = given if _REQUEST_ID.fullmatch(given) else self._new_id()
         exchange = _Exchange(send, scope)
         start = time.perf_counter()
@@ -125,8 +126,7 @@ class Edge:
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         """Return the answer to who calls this service by a name that is not its own."""
-        told = Headers(scope=scope).getlist("host")
-        host = read_host(told, http_version=scope["http_version"])
+        host = read_host(_values(scope, b"host"), http_version=scope["http_version"])
         if host is None:
             why = "a request has one Host header, with the name or the address of this service"
             return answer(Request(scope), PROBLEMS[MalformedInput], detail=why)
@@ -156,19 +156,37 @@ class _Exchange:
     def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
         self._scope = scope
-        self._always = security_headers(scope["scheme"])
         self.status = _HUNG_UP
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self._scope["request_id"]
-            for name, value in self._always.items():
-                headers.setdefault(name, value)
-            for name, value in rate_limit_fields(self._scope.get("standings", ())).items():
-                headers.setdefault(name, value)  # a refusal says itself what refused it
+            message["headers"] = self._completed(message.get("headers", ()))
         await self._send(message)
 
+    def _completed(self, headers: Iterable[RawHeader]) -> list[RawHeader]:
+        """Return the headers of an answer, and those of every answer that it does not have."""
+        own = list(headers)
+        told = {name for name, _ in own}
+        limits = rate_limit_fields(self._scope.get("standings", ()))
+        return [
+            *own,
+            (b"x-request-id", self._scope["request_id"].encode()),
+            *(each for each in _ALWAYS[self._scope["scheme"] == "https"] if each[0] not in told),
+            # A refusal says itself what refused it.
+            *(each for each in _raw(limits) if each[0] not in told),
+        ]
 
+
+def _values(scope: Scope, name: bytes) -> list[str]:
+    """Return what the headers of this name say; ASGI has names in lower case."""
+    return [value.decode("latin-1") for each, value in scope["headers"] if each == name]
+
+
+def _raw(headers: Mapping[str, str]) -> list[RawHeader]:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
+# As they go out, over http and over https: made once, since every answer has them.
+_ALWAYS = [_raw(security_headers("http")), _raw(security_headers("https"))]
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -41,12 +41,23 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
 
 async def first_of(work: Coroutine[Any, Any, T], other: Coroutine[Any, Any, T]) -> T:
     """Return what the first of the two gives, or raise what it raises; cancel the other one."""
-    async with asyncio.TaskGroup() as tasks:
-        both = [tasks.create_task(_settle(each)) for each in (work, other)]
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        for task in both:
-            task.cancel()
-    outcome = next(task.result() for task in both if not task.cancelled())
+    outcome: T | _Failed
+
+    async def end() -> None:
+        nonlocal outcome
+        outcome = await _settle(other)
+        raise _Ended
+
+    # One task, not two: each list is asked for this way, and a task is dear beside a page.
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(end())
+            outcome = await _settle(work)
+            waiting.cancel()
+    except* _Ended:
+        pass  # then `work` was cancelled
+    finally:
+        other.close()  # which was never begun if `work` did not wait at all
     if isinstance(outcome, _Failed):
         raise outcome.error
     return outcome
@@ -55,6 +66,10 @@ async def first_of(work: Coroutine[Any, Any, T], other: Coroutine[Any, Any, T]) 
 @dataclass(frozen=True, slots=True)
 class _Failed:
     error: Exception
+
+
+class _Ended(Exception):
+    """Ends the work in whose group it is raised."""
 
 
 async def _settle(work: Coroutine[Any, Any, T]) -> T | _Failed:

@@ -7,12 +7,12 @@ one node holds on all of them within a second.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 from auditlogservice.access import Principal
+from auditlogservice.ledger.asking import Asking
 from auditlogservice.ledger.identity.credentials import find_credentials
-from auditlogservice.ledger.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,12 +59,6 @@ class Owner:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    owner: Owner
-    at: datetime
-
-
 class Owners:
     def __init__(
         self, accounts: AccountStore, documents: DocumentStore, clients: Clients, *, clock: Clock
@@ -72,8 +66,9 @@ class Owners:
         self._accounts = accounts
         self._documents = documents
         self._clients = clients
-        self._clock = clock
-        self._seen: Recent[_Key, _Seen] = Recent(_CACHED)
+        self._asking: Asking[_Key, Owner] = Asking(
+            self._look, freshness=FRESHNESS, capacity=_CACHED, clock=clock
+        )
 
     async def find(
         self, kind: OwnerKind, owner_id: str, *, knows: Callable[[Owner], bool]
@@ -81,25 +76,17 @@ class Owners:
         """Return the owner; None if it is gone.
 
         `knows` says whether an owner is one that can have issued the token in question. If what
-        was seen here is not, another node knows more, and the store is asked again. It is asked
-        each time for an owner that is gone: anybody can make up names of those, and shall not
-        push out of memory who is there.
+        was seen here is not, another node knows more, and the store is asked again.
         """
-        now = self._clock()
-        seen = self._seen.get((kind, owner_id))
-        if seen and timedelta(0) <= now - seen.at < FRESHNESS and knows(seen.owner):
-            return seen.owner
-        owner = await (self._user(owner_id) if kind == "user" else self._client(owner_id))
-        if owner is None:
-            self.forget(kind, owner_id)
-        else:
-            # `now` is from before the question: freshness counts from when it was true.
-            self._seen.put((kind, owner_id), _Seen(owner, now))
-        return owner
+        return await self._asking.find((kind, owner_id), suits=knows)
 
     def forget(self, kind: OwnerKind, owner_id: str) -> None:
         """Ask the store the next time: something was changed here, and holds here at once."""
-        self._seen.pop((kind, owner_id), None)
+        self._asking.forget((kind, owner_id))
+
+    async def _look(self, key: _Key) -> Owner | None:
+        kind, owner_id = key
+        return await (self._user(owner_id) if kind == "user" else self._client(owner_id))
 
     async def _user(self, user_id: str) -> Owner | None:
         user = await self._accounts.user_with_id(user_id)

@@ -22,6 +22,7 @@ from auditlogservice.access import Tenant, check_tenant_name
 from auditlogservice.canonical import dump
 from auditlogservice.damage import reading_back
 from auditlogservice.errors import Conflict, Flaw, InvalidInput, NotFound
+from auditlogservice.ledger.asking import Asking
 from auditlogservice.ledger.identity.clients import count_clients
 from auditlogservice.store.port import Document
 from auditlogservice.times import format_utc, parse_rfc3339
@@ -34,6 +35,7 @@ FRESHNESS = timedelta(seconds=0.5)
 _KIND: Final = "tenant"
 _STATE = "state"  # the id of the document: a tenant has one
 _ATTEMPTS = 5
+_CACHED = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +66,6 @@ def _read(document: Document | None) -> _State:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    suspended: bool
-    at: datetime
-
-
 class Tenants:
     def __init__(
         self,
@@ -83,7 +79,9 @@ class Tenants:
         self._accounts = accounts
         self._ledger = ledger
         self._clock = clock
-        self._seen: dict[str, _Seen] = {}
+        self._suspended: Asking[str, bool] = Asking(
+            self._look, freshness=FRESHNESS, capacity=_CACHED, clock=clock
+        )
 
     # ---- which there are ----------------------------------------------------------------
 
@@ -149,7 +147,7 @@ class Tenants:
         """Forget a tenant that has no records, users and clients. Raises NotFound, Conflict."""
         await self.check_empty(name)
         await self._documents.remove(_KIND, name, _STATE)
-        self._seen.pop(name, None)
+        self._suspended.forget(name)
 
     async def check_empty(self, name: str) -> None:
         """Raise NotFound or Conflict if `remove` would."""
@@ -166,7 +164,7 @@ class Tenants:
             tenant = await self._shown(name, state)
             document = replace(state, suspended=suspended).to_document(name)
             if await self._documents.put(document):
-                self._seen.pop(name, None)
+                self._suspended.forget(name)
                 return replace(tenant, suspended=suspended)
         raise Conflict("others are changing this tenant; try again")
 
@@ -174,12 +172,10 @@ class Tenants:
 
     async def is_suspended(self, name: str) -> bool:
         """Whether the users of the tenant are to be kept out, as of half a second ago."""
-        now = self._clock()
-        seen = self._seen.get(name)
-        if seen is None or not timedelta(0) <= now - seen.at < FRESHNESS:
-            # `now` is from before the question, so that freshness counts from when it was true.
-            seen = self._seen[name] = _Seen((await self._state(name)).suspended, now)
-        return seen.suspended
+        return bool(await self._suspended.find(name))
+
+    async def _look(self, name: str) -> bool:
+        return (await self._state(name)).suspended
 
     async def _state(self, name: str) -> _State:
         return _read(await self._documents.get(_KIND, name, _STATE))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -17,6 +16,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from auditlogservice.errors import NotFound, Unavailable
+from auditlogservice.ledger.asking import Asking
 from auditlogservice.store.port import Document, VerificationKey
 from auditlogservice.times import format_utc
 
@@ -42,12 +42,6 @@ class OwnKey(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Retired:
-    ids: frozenset[str]
-    at: datetime
-
-
 class TokenKeys:
     def __init__(
         self, accounts: AccountStore, documents: DocumentStore, own: OwnKey, *, clock: Clock
@@ -58,7 +52,9 @@ class TokenKeys:
         self._clock = clock
         self._published: dict[str, datetime] = {}  # own keys, and until when they are known
         self._keys: dict[str, OKPKey] = {}
-        self._retired: _Retired | None = None
+        self._retired: Asking[str, frozenset[str]] = Asking(
+            self._look_for_retired, freshness=RETIRED_FRESHNESS, capacity=1, clock=clock
+        )
         self._questions = 0  # for keys, that were put to the store
         self._answered = 0  # the last one whose answer is in `_keys`
         self._failed = 0  # the last one that failed …
@@ -68,7 +64,7 @@ class TokenKeys:
     async def signing(self, until: datetime) -> OKPKey:
         """Return this node's key, which every node knows at least until then."""
         key = self._own.current()
-        if key.thumbprint() in await self._ask_for_retired():
+        if key.thumbprint() in (await self._retired.ask(_OF_ALL) or ()):
             key = self._own.renew(key.thumbprint())
         await self._publish(key, until)
         return key
@@ -93,15 +89,12 @@ class TokenKeys:
 
     async def is_retired(self, key_id: str) -> bool:
         """Whether nothing may be believed that the key signed; known half a second ago."""
-        now, seen = self._clock(), self._retired
-        if seen is not None and timedelta(0) <= now - seen.at < RETIRED_FRESHNESS:
-            return key_id in seen.ids
-        return key_id in await self._ask_for_retired()
+        return key_id in (await self._retired.find(_OF_ALL) or ())
 
     async def public(self, until: datetime) -> list[dict[str, Any]]:
         """Return the keys that are believed, as JWKs (RFC 7517), this node's own among them."""
         await self.signing(until)
-        retired = await self._ask_for_retired()
+        retired = await self._retired.ask(_OF_ALL) or ()
         keys = await self._load()
         return [
             {**key.as_dict(private=False), "kid": key_id, "alg": ALGORITHM, "use": "sig"}
@@ -122,11 +115,9 @@ class TokenKeys:
         )
         self._published = {key_id: known_until}
 
-    async def _ask_for_retired(self) -> frozenset[str]:
-        now = self._clock()  # from before the question
-        ids = frozenset(found.id for found in await self._documents.all(_KIND))
-        self._retired = _Retired(ids, now)
-        return ids
+    async def _look_for_retired(self, tenant: str) -> frozenset[str]:
+        retired = await self._documents.all(_KIND)
+        return frozenset(found.id for found in retired if found.tenant == tenant)
 
     async def _ask_for_keys(self) -> None:
         self._questions += 1

@@ -68,9 +68,6 @@ async def record_event(request: Request, caller: Writer) -> Response:
             raise IdempotencyKeyReused
 
 
-RECORD = router.routes[0]  # the route of `record_event`, for who goes past the router
-
-
 def idempotency_key(request: Request) -> str | None:
     """Return the Idempotency-Key header, if there is one. Raises BadIdempotencyKey."""
     given = request.headers.getlist("idempotency-key")
