@@ -53,8 +53,7 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"identity", "gzip", "zstd"}:
         raise UnsupportedMedia("the content encoding is gzip, zstd or none")
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
+    if declared_length(request) > limit:
         raise _too_large(limit)
     chunks, size = [], 0
     async for chunk in _in_time(request):
@@ -70,6 +69,12 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     if limit <= _INLINE:
         return unpack(packed, limit)
     return await asyncio.to_thread(unpack, packed, limit)
+
+
+def declared_length(request: Request) -> int:
+    """Return how many bytes the body is going to have, packed or not; 0 if nothing says so."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isdigit() else 0
 
 
 async def _in_time(request: Request) -> AsyncIterator[bytes]:
