@@ -94,16 +94,25 @@ async def record_batch(request: Request, caller: Writer) -> Response:
         raw = await read_body(request, limit=MAX_BATCH_BYTES)
         told = Told(caller, here.clock(), batch_key)
         with here.recorder.reserve(caller, expected_load(raw)) as reservation:
-            async with here.batches.turn:
-                # In a thread: a large batch keeps a core busy for seconds; others want answers.
-                items = await asyncio.to_thread(_prepare, here.recorder, told, raw, media)
-            if len(items) > 1:
-                await add_events(request, caller, len(items) - 1)
+            items = await _prepared(request, told, raw, media)
             record = record_together if atomic else record_each
             result = _result(caller.tenant, await record(here.recorder, reservation, items))
     if atomic and result["failed"]:
         return _refused(request, result)
     return json_answer(result)
+
+
+async def _prepared(
+    request: Request, told: Told, raw: bytes, media: str
+) -> list[Draft | InputRefused]:
+    """Prepare the batch in its turn, and count its events. Raises QuotaExceeded."""
+    here = services(request)
+    async with here.batches.turns.take(told.principal.source):
+        # In a thread: a large batch keeps a core busy for seconds, and others want answers.
+        items = await asyncio.to_thread(_prepare, here.recorder, told, raw, media)
+    if len(items) > 1:
+        await add_events(request, told.principal, len(items) - 1)
+    return items
 
 
 def _prepare(recorder: Recorder, told: Told, raw: bytes, media: str) -> list[Draft | InputRefused]:
