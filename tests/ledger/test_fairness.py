@@ -151,6 +151,89 @@ def test_what_was_let_in_comes_out_once_and_in_the_order_of_its_source(
     assert came_out == {source: line for source, line in let_in.items() if line}
 
 
+# ---- room that is reserved ------------------------------------------------------------------
+
+
+def test_a_source_reserves_twice_what_stays_free_and_others_find_some_too() -> None:
+    queue = filled(room=Load(90, 9_000))
+    reserved = dict.fromkeys("abc", 0)
+    for source in reserved:
+        with suppress(Overloaded):
+            for _ in range(90):
+                queue.reserve(source, Load(1, 1))
+                reserved[source] += 1
+    assert reserved == {"a": 60, "b": 20, "c": 6}
+    assert queue.put("d", ("d", 0), Load(4)) == []  # what is left of 90
+    with pytest.raises(Overloaded):
+        queue.put("a", ("a", 0), Load(1))
+
+
+def test_shares_of_reservations_are_of_bytes_too() -> None:
+    queue = filled()
+    queue.reserve("noisy", Load(1, 5_000))
+    with pytest.raises(Overloaded):
+        queue.reserve("noisy", Load(1, 2_000))
+    queue.reserve("quiet", Load(1, 2_000))
+
+
+def test_what_is_larger_than_the_room_reserves_half_of_it() -> None:
+    queue = filled()
+    reserved, _ = queue.reserve("large", Load(300, 70_000))
+    assert reserved == Load(50, 5_000)
+    queue.release("large", reserved)
+    assert queue.put("other", ("other", 0), Load(100, 10_000)) == []
+
+
+def test_a_reservation_sends_away_the_newest_of_who_holds_most() -> None:
+    queue = filled(("noisy", 100))
+    assert queue.reserve("quiet", Load(2))[1] == [("noisy", 99), ("noisy", 98)]
+    assert len(queue.take(Load(200))) == 98
+
+
+def test_who_reserved_much_sends_nobody_away_and_is_not_sent_away() -> None:
+    queue = filled(("waiting", 40))
+    queue.reserve("noisy", Load(50))
+    with pytest.raises(Overloaded):
+        queue.put("noisy", ("noisy", 0), Load(11))
+    assert queue.put("quiet", ("quiet", 0), Load(11)) == [("waiting", 39)]
+
+
+def test_what_room_was_reserved_for_is_let_in_whole_even_if_it_is_larger() -> None:
+    queue = filled(("other", 90))
+    reserved, _ = queue.reserve("late", Load(5))
+    queue.release("late", reserved)
+    queue.admit("late", ("late", 0), Load(30))
+    assert queue.pieces == 120
+    assert not queue.fits(Load(1))
+    assert ("late", 0) in queue.take(Load(200))
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.booleans(), st.integers(1, 70), st.integers(0, 7_000))
+    )
+)
+def test_a_check_says_what_reserving_would_do_and_changes_nothing(
+    asked: list[tuple[str, bool, int, int]],
+) -> None:
+    queue: FairQueue[int] = FairQueue(ROOM)
+    for number, (source, waits, pieces, size) in enumerate(asked):
+        load = Load(pieces, size)
+        if waits:
+            with suppress(Overloaded):
+                queue.put(source, number, load)
+            continue
+        held = queue.pieces
+        try:
+            queue.check(source, load)
+        except Overloaded:
+            with pytest.raises(Overloaded):
+                queue.reserve(source, load)
+            continue
+        assert queue.pieces == held
+        queue.reserve(source, load)
+
+
 # ---- turns ----------------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ from auditlogservice.errors import (
 from auditlogservice.events import Record, Sequence, read_event
 from auditlogservice.filters import EVERYTHING
 from auditlogservice.ledger.recorder import MAX_GROUP_BYTES, MAX_GROUP_EVENTS, Recorder
+from auditlogservice.ledger.sharing.fairness import Load
 from auditlogservice.store.port import Appended, PageQuery, Replayed, Submission
 from auditlogservice.store.sqlite import open_sqlite
 from faulty import Fault, Faulty
@@ -342,6 +343,74 @@ async def test_what_is_written_or_failed_makes_room(error: Exception | None) -> 
             await _settle()
         store.gate.set()
     assert store.names[-2:] == ["new", "new"]
+
+
+# ---- room is reserved -----------------------------------------------------------------------
+
+
+async def test_what_was_reserved_is_written_though_the_queue_is_full_by_then() -> None:
+    store = FakeStore()
+    recorder = _recorder(store, events=4)
+    async with _running(recorder) as callers:
+        with recorder.reserve(ALICE, Load(2)) as reservation:
+            for name in ("first", "second"):
+                callers.create_task(recorder.record(_one(name)))
+            await _settle()
+            assert await _refusal(recorder, _one("too many")) is not None
+            portions = [_one("reserved"), Submission((draft(told("and larger")),) * 3)]
+            futures = recorder.record_reserved(reservation, portions)
+        store.gate.set()
+        answers = await asyncio.gather(*futures)
+    assert [len(answer) for answer in answers] == [1, 3]
+    assert store.names == ["first", "second", "reserved", *["and larger"] * 3]
+
+
+@pytest.mark.parametrize(
+    "error", [AuditLogError("a flaw"), asyncio.CancelledError(), ZeroDivisionError()], ids=repr
+)
+async def test_room_that_was_not_used_is_given_back_whatever_happened(
+    error: BaseException,
+) -> None:
+    store = FakeStore()
+    recorder = _recorder(store, events=2)
+
+    async def reserve_and_fail() -> NoReturn:
+        with recorder.reserve(ALICE, Load(1)):
+            await store.started.wait()
+            assert recorder.is_full
+            raise error
+
+    async with _running(recorder) as callers:
+        callers.create_task(recorder.record(_one("beside it")))
+        with pytest.raises(type(error)):
+            await reserve_and_fail()
+        assert not recorder.is_full
+        store.gate.set()
+
+
+async def test_who_reserves_sends_away_the_newest_of_who_fills_the_queue() -> None:
+    store = FakeStore()
+    recorder = _recorder(store, events=4)
+    async with _running(recorder) as callers:
+        callers.create_task(recorder.record(_one("first")))
+        await store.started.wait()
+        waiting = [callers.create_task(_refusal(recorder, _one(str(n)))) for n in range(3)]
+        await _settle()
+        other = Principal(user_id="u2", name="bob", tenant="acme", scopes=ALICE.scopes)
+        with recorder.reserve(other, Load(1)):
+            assert isinstance(await waiting[-1], Overloaded)
+            store.gate.set()
+    assert store.names == ["first", "0", "1"]
+
+
+async def test_a_closed_recorder_reserves_nothing_and_takes_nothing_that_was_reserved() -> None:
+    recorder = _recorder(FakeStore())
+    with recorder.reserve(ALICE, Load(1)) as reservation:
+        recorder.close()
+        with pytest.raises(Overloaded):
+            recorder.record_reserved(reservation, [_one()])
+    with pytest.raises(Overloaded), recorder.reserve(ALICE, Load(1)):
+        pass
 
 
 # ---- failures -------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,10 +16,12 @@ from auditlogservice.governance import TOMBSTONE_TYPE
 from running import EVENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     import httpx2
 
+    from auditlogservice.errors import Unavailable
+    from auditlogservice.store.port import Answer, Submission
     from running import Api
 
 BAD = {**EVENT, "name": ""}
@@ -215,25 +218,31 @@ async def test_a_batch_with_more_values_than_a_transaction_can_index_is_kept(api
     assert (together.status_code, together.json()["code"]) == (413, "too-large")
 
 
+class Refusing:
+    """A store that answers the nth submission, from 0, with an error, and keeps the others."""
+
+    def __init__(self, api: Api, errors: Mapping[int, Unavailable]) -> None:
+        self._store = api.services.recorder._store
+        self._errors = errors
+        self._numbers = count()
+        api.services.recorder._store = self  # type: ignore[assignment] # all a recorder uses
+
+    async def append(self, submissions: Sequence[Submission]) -> list[Answer]:
+        errors = [self._errors.get(next(self._numbers)) for _ in submissions]
+        good = [each for each, error in zip(submissions, errors, strict=True) if not error]
+        answers = iter(await self._store.append(good))
+        return [error or next(answers) for error in errors]
+
+
 async def test_an_event_that_the_store_cannot_take_now_fails_with_its_reason(
-    memory_api: Api, monkeypatch: pytest.MonkeyPatch
+    memory_api: Api,
 ) -> None:
     user = await memory_api.add("alice")
-    record, calls = memory_api.services.recorder.record, 0
-
-    async def sometimes(submission: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 2:
-            raise StoreUnreachable
-        return await record(submission)
-
-    monkeypatch.setattr(memory_api.services.recorder, "record", sometimes)
+    Refusing(memory_api, {1: StoreUnreachable(), 3: StoreUnreachable()})
     result = (await post(memory_api, user, array([EVENT] * 1_200))).json()
     assert {each["code"] for each in result["failed"]} == {"store-unreachable"}
     assert [each["index"] for each in result["failed"]] == list(range(500, 1_000))
     assert len(result["successful"]) == 700
-    calls = 1
     answer = await post(memory_api, user, array([EVENT]))
     assert (answer.status_code, answer.json()["code"]) == (503, "store-unreachable")
 
@@ -254,15 +263,8 @@ async def test_a_large_batch_does_not_keep_others_waiting(memory_api: Api) -> No
     assert longest < 2.0
 
 
-async def test_a_batch_of_which_a_part_has_an_unknown_fate_says_so(
-    memory_api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_batch_of_which_a_part_has_an_unknown_fate_says_so(memory_api: Api) -> None:
     user = await memory_api.add("alice")
-    errors = iter([StoreUnreachable(), OutcomeUnknown(), StoreUnreachable()])
-
-    async def failing(_: Any) -> Any:
-        raise next(errors)
-
-    monkeypatch.setattr(memory_api.services.recorder, "record", failing)
+    Refusing(memory_api, {0: StoreUnreachable(), 1: OutcomeUnknown(), 2: StoreUnreachable()})
     answer = await post(memory_api, user, array([EVENT] * 1_200))
     assert (answer.status_code, answer.json()["code"]) == (503, "outcome-unknown")

@@ -21,6 +21,7 @@ from auditlogservice.errors import (
     Unavailable,
 )
 from auditlogservice.events import IDEMPOTENCY_KEY_RULE, is_idempotency_key, read_event
+from auditlogservice.ledger.sharing.fairness import Load
 from auditlogservice.store.port import Submission, Withdrawn
 
 if TYPE_CHECKING:
@@ -30,14 +31,27 @@ if TYPE_CHECKING:
     from auditlogservice.access import Principal
     from auditlogservice.canonical import Json
     from auditlogservice.events import Draft
-    from auditlogservice.ledger.recorder import Recorder
+    from auditlogservice.ledger.recorder import Recorder, Reservation
     from auditlogservice.store.port import Outcome
 
 MAX_ATOMIC_WEIGHT = 8 * 1024 * 1024  # of a batch that has to fit one transaction
 _PORTION_EVENTS = 500
 _PORTION_WEIGHT = 2 * 1024 * 1024
 
+# Of a draft, for each byte that an event is told in: its index terms weigh more than itself. It is
+# 6 where events have a kilobyte and ninety terms, 15 for the smallest, and 1 for long texts.
+WEIGHT_OF_BYTE = 6
+
 Fate: TypeAlias = "Outcome | AuditLogError"
+
+
+def expected_load(body: bytes) -> Load:
+    """Return about how much the events of a batch are, told from its bytes without parsing it.
+
+    Each event has the key that is counted; what has it in other places seems to be more than it
+    is, and what spells it with escapes seems to be less.
+    """
+    return Load(max(body.count(b'"event_type"'), 1), len(body) * WEIGHT_OF_BYTE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,26 +95,30 @@ def _split_key(value: Json) -> tuple[str | None, Json]:
     return key, {name: item for name, item in value.items() if name != "idempotency_key"}
 
 
-async def record_each(recorder: Recorder, items: Sequence[Draft | InputRefused]) -> list[Fate]:
+async def record_each(
+    recorder: Recorder, reservation: Reservation, items: Sequence[Draft | InputRefused]
+) -> list[Fate]:
     """Keep every draft that can be kept. Raises Unavailable if the store kept none of them."""
     portions = list(_portions([item for item in items if not isinstance(item, InputRefused)]))
-    async with asyncio.TaskGroup() as tasks:
-        # Tasks start in the order they are made, so the events keep theirs.
-        recording = [tasks.create_task(_record(recorder, portion)) for portion in portions]
-    fates = [fate for task in recording for fate in task.result()]
+    submissions = [Submission(portion) for portion in portions]
+    answers = await asyncio.gather(
+        *recorder.record_reserved(reservation, submissions), return_exceptions=True
+    )
+    fates: list[Fate] = []
+    for portion, answer in zip(portions, answers, strict=True):
+        match answer:
+            case Unavailable():
+                fates += [answer] * len(portion)
+            case BaseException():
+                raise answer
+            case outcomes:
+                fates += outcomes
     failures = [fate for fate in fates if isinstance(fate, Unavailable)]
     if failures and len(failures) == len(fates):
         # If the fate of one is unknown, nobody may say that nothing was kept.
         raise next((one for one in failures if isinstance(one, OutcomeUnknown)), failures[0])
     remaining = iter(fates)
     return [item if isinstance(item, InputRefused) else next(remaining) for item in items]
-
-
-async def _record(recorder: Recorder, portion: tuple[Draft, ...]) -> list[Fate]:
-    try:
-        return list(await recorder.record(Submission(portion)))
-    except Unavailable as error:
-        return [error] * len(portion)
 
 
 def _portions(drafts: list[Draft]) -> Iterator[tuple[Draft, ...]]:
@@ -118,11 +136,16 @@ def _portions(drafts: list[Draft]) -> Iterator[tuple[Draft, ...]]:
         yield tuple(portion)
 
 
-async def record_together(recorder: Recorder, items: Sequence[Draft | InputRefused]) -> list[Fate]:
+async def record_together(
+    recorder: Recorder, reservation: Reservation, items: Sequence[Draft | InputRefused]
+) -> list[Fate]:
     """Keep all or none. Raises InputTooLarge if they are too much for one transaction."""
     drafts = tuple(item for item in items if not isinstance(item, InputRefused))
     if len(drafts) < len(items):
         return [item if isinstance(item, InputRefused) else Withdrawn() for item in items]
     if sum(draft.weight for draft in drafts) > MAX_ATOMIC_WEIGHT:
         raise InputTooLarge("this is too much for one transaction; send fewer events at a time")
-    return list(await recorder.record(Submission(drafts, atomic=True))) if drafts else []
+    if not drafts:
+        return []
+    (recorded,) = recorder.record_reserved(reservation, [Submission(drafts, atomic=True)])
+    return list(await recorded)

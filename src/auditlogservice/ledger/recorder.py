@@ -5,11 +5,15 @@ the next gathers, so that concurrent requests share a transaction and one sync o
 request that comes alone waits for nobody. The queue is bounded in events and in bytes: what does
 not fit is refused, never buffered without end and never dropped in silence. It is fair between
 users (`sharing`): each has its part in every group, and a full queue refuses who fills it.
+
+Events that take long to prepare have room reserved first. So what there is no room for is refused
+before anything is done for it, and what was let in is written.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,7 +25,7 @@ from auditlogservice.ledger.sharing.fairness import FairQueue, Load
 from auditlogservice.terms import terms_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import timedelta
 
     from auditlogservice.access import Principal
@@ -49,6 +53,14 @@ class _Waiting:
     submission: Submission
     load: Load
     done: asyncio.Future[tuple[Outcome, ...]]
+
+
+@dataclass(slots=True)
+class Reservation:
+    """Room in the queue for what a user is about to bring; used, or given back, once."""
+
+    source: tuple[str, str]
+    load: Load
 
 
 class Recorder:
@@ -120,14 +132,58 @@ class Recorder:
         """
         if self._closing:
             raise Overloaded
-        drafts = submission.drafts
-        load = Load(len(drafts), sum(draft.weight for draft in drafts))
-        waiting = _Waiting(submission, load, asyncio.get_running_loop().create_future())
-        source = (drafts[0].tenant, drafts[0].user_id) if drafts else None
-        _fail(self._queue.put(source, waiting, load), Overloaded())
+        waiting = _waiting(submission)
+        sent_away = self._queue.put(_source(submission), waiting, waiting.load)
+        _fail(sent_away, Overloaded())
+        self._tell_writer()
+        return await waiting.done
+
+    def check_room(self, principal: Principal, load: Load) -> None:
+        """Raise Overloaded if `reserve` would now."""
+        self._queue.check((principal.tenant, principal.name), load)
+
+    @contextmanager
+    def reserve(self, principal: Principal, load: Load) -> Iterator[Reservation]:
+        """Have room for about so much of a user's until the block is left, or it is used.
+
+        Raises Overloaded if there is none, or too much of it is reserved for this user already.
+        """
+        if self._closing:
+            raise Overloaded
+        source = (principal.tenant, principal.name)
+        load, sent_away = self._queue.reserve(source, load)
+        _fail(sent_away, Overloaded())
+        reservation = Reservation(source, load)
+        try:
+            yield reservation
+        finally:
+            self._release(reservation)
+
+    def record_reserved(
+        self, reservation: Reservation, submissions: Iterable[Submission]
+    ) -> list[asyncio.Future[tuple[Outcome, ...]]]:
+        """Let them wait in the room that was reserved, and in more if they are larger than told.
+
+        Each future ends as `record` does. Raises Overloaded if the recorder is closed.
+        """
+        if self._closing:
+            raise Overloaded
+        self._release(reservation)
+        futures = []
+        for submission in submissions:
+            waiting = _waiting(submission)
+            self._queue.admit(reservation.source, waiting, waiting.load)
+            futures.append(waiting.done)
+        self._tell_writer()
+        return futures
+
+    def _release(self, reservation: Reservation) -> None:
+        self._queue.release(reservation.source, reservation.load)
+        reservation.load = Load(0)
+
+    def _tell_writer(self) -> None:
         self._gauge.queued(self._queue.pieces)
         self._wake.set()
-        return await waiting.done
 
     def close(self) -> None:
         """Accept nothing more; `run` returns when everything accepted is written."""
@@ -188,6 +244,17 @@ class Recorder:
         if kept:
             self._gauge.committed(events=sum(each.load.pieces for each in kept), seconds=seconds)
             self._on_commit({draft.tenant for each in kept for draft in each.submission.drafts})
+
+
+def _source(submission: Submission) -> tuple[str, str] | None:
+    drafts = submission.drafts
+    return (drafts[0].tenant, drafts[0].user_id) if drafts else None
+
+
+def _waiting(submission: Submission) -> _Waiting:
+    drafts = submission.drafts
+    load = Load(len(drafts), sum(draft.weight for draft in drafts))
+    return _Waiting(submission, load, asyncio.get_running_loop().create_future())
 
 
 def _fail(group: Iterable[_Waiting], error: AuditLogError) -> None:

@@ -16,6 +16,7 @@ from auditlogservice.errors import (
     RequestTimeout,
     UnsupportedMedia,
 )
+from auditlogservice.ledger.sharing.fairness import Turns
 from auditlogservice.validation import Model, validate
 from auditlogservice.web.places import Places
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 MAX_BATCH_BYTES = 16 * 1024 * 1024
 MAX_BATCHES = 24  # of which one client has at most 16
-MAX_PARSED = 2
+MAX_PARSED = 1
 MAX_FORM_BYTES = 16 * 1024
 MAX_USER_BYTES = 16 * 1024
 MAX_SEARCH_BYTES = 256 * 1024
@@ -36,6 +37,8 @@ MAX_GOVERNING_BYTES = 96 * 1024
 
 MAX_PAUSE = 30.0  # seconds without a byte
 MIN_RATE = 32 * 1024  # bytes a second, on average, once MAX_PAUSE is over
+
+_TURN_PATIENCE = 60.0  # seconds; some times what all that may wait before it takes
 
 _INLINE = 256 * 1024  # bytes whose unpacking others hardly notice; a thread takes time to ask
 
@@ -54,8 +57,7 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"identity", "gzip", "zstd"}:
         raise UnsupportedMedia("the content encoding is gzip, zstd or none")
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
+    if declared_length(request) > limit:
         raise _too_large(limit)
     packed = await _received(request, limit=limit)
     if encoding == "identity":
@@ -65,6 +67,12 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     if limit <= _INLINE:
         return unpack(packed, limit)
     return await asyncio.to_thread(unpack, packed, limit)
+
+
+def declared_length(request: Request) -> int:
+    """Return how many bytes the body is going to have, packed or not; 0 if nothing says so."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isdigit() else 0
 
 
 async def _received(request: Request, *, limit: int) -> bytes:
@@ -102,13 +110,15 @@ async def _received(request: Request, *, limit: int) -> bytes:
 class BatchRoom:
     """Room for the large bodies, which memory is bounded by.
 
-    So many are in the process at once, on their way in or being written; and so few are being
-    parsed at once, since parsed values take up to thirty times the room of their bytes.
+    So many are in the process at once, on their way in or being written. One at a time is parsed
+    and prepared, in fair order: parsed values take up to thirty times the room of their bytes,
+    and a second thread would do no more, since one has Python at a time, but keep answers from
+    going out: refusals took twice as long with it.
     """
 
-    def __init__(self, *, places: int = MAX_BATCHES, turns: int = MAX_PARSED) -> None:
+    def __init__(self, *, places: int = MAX_BATCHES) -> None:
         self._places = Places(places, share=2)
-        self.turn = asyncio.Semaphore(turns)  # waited for: it is work here, not a caller
+        self.turns = Turns(MAX_PARSED, waiting=places, seconds=_TURN_PATIENCE)
 
     def place(self, source: Hashable) -> AbstractContextManager[None]:
         """Take a place. Raises Overloaded if there is none: a body that waits would need one."""

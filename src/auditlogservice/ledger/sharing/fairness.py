@@ -4,6 +4,9 @@ Each source has a line of its own, and the lines are served in turn. While there
 may fill all of it. When there is none, whoever holds most makes room for who holds less: its
 newest is sent away, and was not begun. So nobody is held back while nobody else waits, and who
 asks for little is let in at once, behind at most one turn of each other source.
+
+Room may be reserved for what is still to come. Nothing can be sent away for it then, so nobody
+gets all of it: some always stays free of reservations, for others to reserve and to wait in.
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ import asyncio
 from collections import OrderedDict, deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from auditlogservice.errors import Overloaded
@@ -22,12 +24,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_SHARE = 2  # a source may reserve so many times as much as stays free of reservations
+
 
 class Load(NamedTuple):
     """How much something is, in pieces and in bytes."""
 
     pieces: int
     bytes: int = 0
+
+
+_NOTHING = Load(0)
 
 
 @dataclass(slots=True)
@@ -40,13 +47,19 @@ class _Line(Generic[T]):
 
 
 class FairQueue(Generic[T]):
-    """Items in fair order. What was taken counts until it is `done`."""
+    """Items in fair order.
+
+    What was taken takes room until it is `done`, and a reservation until it is released.
+    """
 
     def __init__(self, room: Load) -> None:
         self._room = room
         self._lines: OrderedDict[Hashable, _Line[T]] = OrderedDict()  # the next turn first
         self._pieces = 0
         self._bytes = 0
+        self._reserved: dict[Hashable, Load] = {}
+        self._reserved_pieces = 0
+        self._reserved_bytes = 0
 
     def __bool__(self) -> bool:
         """Whether anything waits."""
@@ -62,14 +75,20 @@ class FairQueue(Generic[T]):
 
         One item always fits if there is nothing else, so that no bound can lock a legal one out.
         """
-        return not self._pieces or (
-            self._pieces + load.pieces <= self._room.pieces
-            and self._bytes + load.bytes <= self._room.bytes
+        pieces = self._pieces + self._reserved_pieces
+        return not pieces or (
+            pieces + load.pieces <= self._room.pieces
+            and self._bytes + self._reserved_bytes + load.bytes <= self._room.bytes
         )
 
     def put(self, source: Hashable, item: T, load: Load) -> list[T]:
         """Let the item wait; return what was sent away for it. Raises Overloaded without room."""
         sent_away = [] if self.fits(load) else self._make_room(source, load)
+        self.admit(source, item, load)
+        return sent_away
+
+    def admit(self, source: Hashable, item: T, load: Load) -> None:
+        """Let the item wait, whether or not there is room: some was reserved for it before."""
         line = self._lines.get(source)
         if line is None:
             line = self._lines[source] = _Line()
@@ -78,40 +97,97 @@ class FairQueue(Generic[T]):
         line.bytes += load.bytes
         self._pieces += load.pieces
         self._bytes += load.bytes
-        return sent_away
+
+    # ---- room for what is still to come -----------------------------------------------
+
+    def check(self, source: Hashable, load: Load) -> None:
+        """Raise Overloaded if `reserve` would. Nothing is reserved, and nobody sent away."""
+        load = self._at_most_half(load)
+        self._check_share(source, load)
+        if not self.fits(load):
+            self._leaving(source, load)
+
+    def reserve(self, source: Hashable, load: Load) -> tuple[Load, list[T]]:
+        """Reserve room; return how much, which is to be released, and what was sent away for it.
+
+        That is at most half of all room, so that nothing is too large to come in. Raises
+        Overloaded without room, or if the source has reserved its share already.
+        """
+        load = self._at_most_half(load)
+        self._check_share(source, load)
+        sent_away = [] if self.fits(load) else self._make_room(source, load)
+        self._change_reserved(source, load.pieces, load.bytes)
+        return load, sent_away
+
+    def release(self, source: Hashable, load: Load) -> None:
+        """Give back room that was reserved."""
+        self._change_reserved(source, -load.pieces, -load.bytes)
+
+    def _at_most_half(self, load: Load) -> Load:
+        return Load(
+            min(load.pieces, self._room.pieces // 2), min(load.bytes, self._room.bytes // 2)
+        )
+
+    def _check_share(self, source: Hashable, load: Load) -> None:
+        own = self._reserved.get(source, _NOTHING)
+        pieces_left = self._room.pieces - self._reserved_pieces - load.pieces
+        bytes_left = self._room.bytes - self._reserved_bytes - load.bytes
+        if (
+            own.pieces + load.pieces > _SHARE * pieces_left
+            or own.bytes + load.bytes > _SHARE * bytes_left
+        ):
+            raise Overloaded
+
+    def _change_reserved(self, source: Hashable, pieces: int, size: int) -> None:
+        own = self._reserved.pop(source, _NOTHING)
+        own = Load(own.pieces + pieces, own.bytes + size)
+        if any(own):
+            self._reserved[source] = own
+        self._reserved_pieces += pieces
+        self._reserved_bytes += size
+
+    # ---- room that others make ----------------------------------------------------------
 
     def _make_room(self, source: Hashable, load: Load) -> list[T]:
-        """Send away the newest of who holds most, as long as it still holds no less than who asks.
-
-        Raises Overloaded, and nobody is sent away, if that is not enough.
-        """
-        largest = max(self._lines, key=lambda each: self._fill(self._lines[each]), default=None)
-        if largest is None:
-            raise Overloaded
-        line, own = self._lines[largest], self._lines.get(source, _Line[T]())
-        rest = _Line[T](pieces=line.pieces, bytes=line.bytes)
-        wanted = _Line[T](pieces=own.pieces + load.pieces, bytes=own.bytes + load.bytes)
-        pieces = self._pieces + load.pieces - self._room.pieces
-        size = self._bytes + load.bytes - self._room.bytes
-        count = 0
-        for _, newest in reversed(line.items):
-            if pieces <= 0 and size <= 0:
-                break
-            count += 1
-            pieces, size = pieces - newest.pieces, size - newest.bytes
-            rest.pieces, rest.bytes = rest.pieces - newest.pieces, rest.bytes - newest.bytes
-            if self._fill(rest) < self._fill(wanted):
-                raise Overloaded
-        if pieces > 0 or size > 0:
-            raise Overloaded
-        leaving = [item for item, _ in islice(reversed(line.items), count)]
+        """Send away what `_leaving` says, and return it. Raises Overloaded, and nobody leaves."""
+        largest, leaving = self._leaving(source, load)
         for item in leaving:
             self.withdraw(largest, item)
         return leaving
 
-    def _fill(self, line: _Line[T]) -> float:
-        """How much of the room a source has: of the pieces or of the bytes, whichever is more."""
-        return max(line.pieces / self._room.pieces, line.bytes / self._room.bytes)
+    def _leaving(self, source: Hashable, load: Load) -> tuple[Hashable, list[T]]:
+        """Return who holds most, and its newest items that would have to go.
+
+        Raises Overloaded if that is not enough, or if it would then hold less than who asks.
+        """
+        largest = max(self._lines, key=lambda each: self._fill(self._held(each)), default=None)
+        if largest is None:
+            raise Overloaded
+        rest, own = self._held(largest), self._held(source)
+        wanted = self._fill(Load(own.pieces + load.pieces, own.bytes + load.bytes))
+        pieces = self._pieces + self._reserved_pieces + load.pieces - self._room.pieces
+        size = self._bytes + self._reserved_bytes + load.bytes - self._room.bytes
+        leaving: list[T] = []
+        for item, newest in reversed(self._lines[largest].items):
+            if pieces <= 0 and size <= 0:
+                break
+            leaving.append(item)
+            pieces, size = pieces - newest.pieces, size - newest.bytes
+            rest = Load(rest.pieces - newest.pieces, rest.bytes - newest.bytes)
+            if self._fill(rest) < wanted:
+                raise Overloaded
+        if pieces > 0 or size > 0:
+            raise Overloaded
+        return largest, leaving
+
+    def _held(self, source: Hashable) -> Load:
+        """How much of the source waits, or has room reserved for it."""
+        line, own = self._lines.get(source, _Line[T]()), self._reserved.get(source, _NOTHING)
+        return Load(line.pieces + own.pieces, line.bytes + own.bytes)
+
+    def _fill(self, held: Load) -> float:
+        """How much of the room that is: of the pieces or of the bytes, whichever is more."""
+        return max(held.pieces / self._room.pieces, held.bytes / self._room.bytes)
 
     def withdraw(self, source: Hashable, item: T) -> None:
         """Forget an item of the source, if it still waits."""

@@ -19,11 +19,24 @@ from auditlogservice.errors import (
     MalformedInput,
 )
 from auditlogservice.events import Erasure, Record
-from auditlogservice.ledger.batches import Told, prepare, record_each, record_together
+from auditlogservice.ledger.batches import (
+    WEIGHT_OF_BYTE,
+    Told,
+    expected_load,
+    prepare,
+    record_each,
+    record_together,
+)
+from auditlogservice.ledger.sharing.fairness import Load
 from auditlogservice.store.port import Appended, KeyConflict, Replayed, Withdrawn
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Writer
-from auditlogservice.web.bodies import MAX_BATCH_BYTES, read_body, require_media
+from auditlogservice.web.bodies import (
+    MAX_BATCH_BYTES,
+    declared_length,
+    read_body,
+    require_media,
+)
 from auditlogservice.web.budgets import add_events
 from auditlogservice.web.documents import JSON, NDJSON, answers, body, parameter, problems, refer
 from auditlogservice.web.problems import PROBLEMS, answer, problem_of
@@ -76,18 +89,30 @@ async def record_batch(request: Request, caller: Writer) -> Response:
     batch_key = idempotency_key(request)
     here = services(request)
     with here.batches.place(caller.source):
+        # What there is no room for is refused before it is read: its sender hears so at once.
+        here.recorder.check_room(caller, Load(1, declared_length(request) * WEIGHT_OF_BYTE))
         raw = await read_body(request, limit=MAX_BATCH_BYTES)
         told = Told(caller, here.clock(), batch_key)
-        async with here.batches.turn:
-            # In a thread: a large batch keeps a core busy for seconds, and others want answers.
-            items = await asyncio.to_thread(_prepare, here.recorder, told, raw, media)
-        if len(items) > 1:
-            await add_events(request, caller, len(items) - 1)
-        record = record_together if atomic else record_each
-        result = _result(caller.tenant, await record(here.recorder, items))
+        with here.recorder.reserve(caller, expected_load(raw)) as reservation:
+            items = await _prepared(request, told, raw, media)
+            record = record_together if atomic else record_each
+            result = _result(caller.tenant, await record(here.recorder, reservation, items))
     if atomic and result["failed"]:
         return _refused(request, result)
     return json_answer(result)
+
+
+async def _prepared(
+    request: Request, told: Told, raw: bytes, media: str
+) -> list[Draft | InputRefused]:
+    """Prepare the batch in its turn, and count its events. Raises QuotaExceeded."""
+    here = services(request)
+    async with here.batches.turns.take(told.principal.source):
+        # In a thread: a large batch keeps a core busy for seconds, and others want answers.
+        items = await asyncio.to_thread(_prepare, here.recorder, told, raw, media)
+    if len(items) > 1:
+        await add_events(request, told.principal, len(items) - 1)
+    return items
 
 
 def _prepare(recorder: Recorder, told: Told, raw: bytes, media: str) -> list[Draft | InputRefused]:
