@@ -87,6 +87,36 @@ def test_a_leap_second_ends_a_day_in_utc(text: str) -> None:
         parse_rfc3339(text)
 
 
+def _two(most: int) -> st.SearchStrategy[int]:
+    return st.integers(0, most) | st.integers(0, 99)
+
+
+@given(
+    day=st.tuples(st.integers(0, 9999) | st.sampled_from([0, 1, 9999]), _two(12), _two(31)),
+    time=st.tuples(_two(23), _two(59), _two(59).filter(lambda second: second != 60)),
+    fraction=st.from_regex(r"(\.[0-9]{1,9})?", fullmatch=True),
+    offset=st.tuples(st.sampled_from([1, -1]), _two(23), _two(59)),
+)
+def test_a_moment_is_what_its_numbers_say(
+    day: tuple[int, int, int],
+    time: tuple[int, int, int],
+    fraction: str,
+    offset: tuple[int, int, int],
+) -> None:
+    sign, hours, minutes = offset
+    text = "{:04}-{:02}-{:02}T".format(*day) + "{:02}:{:02}:{:02}".format(*time)
+    text += f"{fraction}{'+' if sign > 0 else '-'}{hours:02}:{minutes:02}"
+    micros = int(fraction[1:7].ljust(6, "0"))
+    try:
+        zone = timezone(sign * timedelta(hours=hours, minutes=minutes if minutes < 60 else 9_999))
+        moment = datetime(*day, *time, micros, tzinfo=zone).astimezone(UTC)
+    except (ValueError, OverflowError):
+        with pytest.raises(ValueError, match="does not exist"):
+            parse_rfc3339(text)
+    else:
+        assert parse_rfc3339(text) == moment
+
+
 @given(moments)
 def test_what_is_written_reads_back_as_the_same_moment(moment: datetime) -> None:
     assert parse_rfc3339(format_utc(moment)) == moment

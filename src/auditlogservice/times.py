@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 _RFC3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d):(\d\d))",
+    r"\d{4}-\d\d-\d\d[Tt](?P<hour>\d\d):\d\d:(?P<second>\d\d)(?:\.\d+)?"
+    r"(?P<zone>[Zz]|[+-]\d\d:(?P<minutes>\d\d))",
     re.ASCII,
 )
 
@@ -22,15 +23,10 @@ def parse_rfc3339(text: str) -> datetime:
     match = _RFC3339.fullmatch(text)
     if not match:
         raise ValueError("expected an RFC 3339 date-time with an offset: 2026-01-31T23:59:59Z")
-    year, month, day, hour, minute, second = (int(match[n]) for n in range(1, 7))
-    micros = int((match[7] or "")[:6].ljust(6, "0"))
-    leap = second == _LEAP_SECOND
+    leap = match["second"] == _LEAP_SECOND
     try:
-        there = datetime(
-            year, month, day, hour, minute, 59 if leap else second, 999_999 if leap else micros,
-            tzinfo=_zone(match),
-        )  # fmt: skip
-        moment = there.astimezone(UTC)
+        told = f"{text[:_SECOND_AT]}59.999999{match['zone']}" if leap else text
+        moment = _moment(told, match).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("this date, time or offset does not exist") from None
     if leap and (moment.hour, moment.minute) != (23, 59):
@@ -67,20 +63,20 @@ def _second(second: int) -> str:
     return format_utc(from_micros(second * _MICROS)).partition(".")[0]
 
 
-def _zone(match: re.Match[str]) -> timezone:
-    if match[8]:
-        return UTC
-    hours, minutes = int(match[10]), int(match[11])
-    offset = timedelta(hours=hours, minutes=minutes)
-    if minutes >= _MINUTES_AN_HOUR:
-        raise ValueError(match[0])
-    # `timezone` itself refuses a day and more.
-    return timezone(offset if match[9] == "+" else -offset)
+def _moment(text: str, match: re.Match[str]) -> datetime:
+    """Return the moment, by what reads it four times as fast as numbers picked from the match.
+
+    It takes an offset of 60 minutes, and from Python 3.14 on the hour 24: RFC 3339 has neither.
+    """
+    if match["hour"] > _LAST_HOUR or (match["minutes"] or "") > _LAST_MINUTE:
+        raise ValueError(text)
+    return datetime.fromisoformat(text.upper())
 
 
-_LEAP_SECOND = 60
+_LEAP_SECOND = "60"
+_LAST_HOUR, _LAST_MINUTE = "23", "59"
+_SECOND_AT = len("2026-01-31T23:59:")
 _MICROS = 1_000_000  # in a second
-_MINUTES_AN_HOUR = 60
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
