@@ -34,6 +34,7 @@ class Figures:
     api_mib: float
     terms: float
     new_terms: float
+    tombstone_bytes: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,9 @@ def reckon(seen: Figures, chosen: Choices) -> list[tuple[str, str, str]]:
         ("records on disk, one copy", f"{_say(data)} TB", "events × days × bytes without indexes"),
         ("indexes on disk, one copy", f"{_say(index)} TB", "events × days × bytes of indexes"),
         ("all copies", f"{_say((data + index) * chosen.copies)} TB", "both × copies"),
+        ("tombstones on disk, one copy, each year",
+         f"{_say(chosen.events_a_day * 365 * seen.tombstone_bytes / _TB)} TB",
+         "events × 365 × bytes of one, if rules erase what is old"),
         ("index in memory, one copy", f"{_say(memory / 1024)} TiB", "indexes × hot share"),
         ("shards for CPU", _say(shards["CPU"]), "cores / cores of a node"),
         ("shards for the disk", _say(shards["disk"]), "one copy / room of a node"),

@@ -38,6 +38,7 @@ class Log:
         Return events a second while callers waited, milliseconds for a batch, CPU for an event.
         """
         firsts = range(self.told, end, batch)
+        callers = min(callers, len(firsts))
         shares = [
             [(first, min(first + batch, end)) for first in firsts[number::callers]]
             for number in range(callers)

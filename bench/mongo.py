@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CACHE_GB = 2.0  # all that is measured fits into it
+CACHE_GB = 6.0  # the indexes of 1,000,000 events fit into it; by default mongod takes half of all
 
 
 @contextmanager

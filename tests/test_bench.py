@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -18,7 +19,9 @@ from pymongo import MongoClient
 import auditlogservice
 from bench import capacity, explain, plot, report
 from bench.book import Book, Point
+from bench.calls import Caller
 from bench.events import body
+from bench.field import Log
 from bench.load import Failed, Request, Turn, drive
 from bench.ratios import Spread, in_turns, ratio
 from bench.servers import Server, framework, ours, running
@@ -117,6 +120,26 @@ def test_load_counts_answers_and_takes_their_time(server: Server, seconds: float
 def test_load_that_is_refused_is_no_result(server: Server, seconds: float) -> None:
     with pytest.raises((Failed, ExceptionGroup)):
         drive(server, [Request("POST", "/events", b"{}")], clients=2, seconds=seconds)
+
+
+class _Told:
+    def __init__(self, body: bytes) -> None:
+        self.body, self.seconds = body, 0.5
+
+
+def test_callers_that_have_nothing_to_do_do_not_make_a_log_faster(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def post(self: Caller, path: str, body: bytes) -> _Told:
+        del self, path
+        return _Told(json.dumps({"successful": [{"_id": "1"}] * len(json.loads(body))}).encode())
+
+    monkeypatch.setattr(Caller, "post", post)
+    monkeypatch.setattr(Server, "busy_seconds", lambda _: 0.0)
+    log = Log(Server("fake", tmp_path, (), url="http://127.0.0.1:1"))
+    assert log.fill(10, batch=10, callers=2).rate == 20  # one batch in half a second
+    assert log.fill(50, batch=10, callers=2).rate == 40  # two at a time
+    assert log.told == 50
 
 
 # ---- how MongoDB answers ------------------------------------------------------------------

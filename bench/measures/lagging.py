@@ -34,7 +34,7 @@ SHARE = 0.7
 AIM_MS = 1_000
 _LOOK = 0.01  # seconds between two looks at what is published
 _PATIENCE = 20.0  # seconds for the last checkpoint
-_TURNS = 3  # so many of one turn it lasts
+_TURNS = 2  # so many of one turn it lasts
 _CREATED = 201
 _SIZE = "SELECT size FROM checkpoints WHERE tenant = ?"
 
