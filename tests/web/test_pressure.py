@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from auditlogservice.client.calls import Client
+from auditlogservice.client.failures import ClientError, TooBusy
+from auditlogservice.client.retries import Patience
 from auditlogservice.ledger.batches import WEIGHT_OF_BYTE, expected_load
 from auditlogservice.web.routes import batches
 from faulty import Faulty
 from running import EVENT, running
+from served import served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -130,6 +135,39 @@ async def test_a_batch_without_room_is_refused_before_its_body_is_read(
     assert first.result().status_code == 200
     assert (await post(memory_api, user, body(), content_length=length)).status_code == 200
     assert len(read) == 1
+
+
+async def test_our_client_hears_of_a_refusal_while_it_is_still_sending(
+    settings: Settings,
+) -> None:
+    async with running(settings) as api, served(api, settings) as port:
+        user = await api.add("alice")
+        token = user["Authorization"].removeprefix("Bearer ")
+        queue = api.services.recorder._queue
+        queue._room = queue._room._replace(bytes=1)
+        held = Held(api)
+        told: list[ClientError] = []
+        # So large that no buffer between the two takes it: it is refused before it was sent.
+        lines = [
+            json.dumps({**EVENT, "detail": os.urandom(40_000).hex()}).encode() for _ in range(150)
+        ]
+
+        def send() -> None:
+            with Client(
+                f"http://127.0.0.1:{port}",
+                token,
+                patience=Patience(attempts=2, first_wait=0, longest_wait=0),
+                on_wait=lambda why, _: told.append(why),
+            ) as client:
+                client.send_lines(lines)
+
+        async with asyncio.TaskGroup() as senders:
+            senders.create_task(post(api, user, batch("first")))
+            await until(lambda: queue.pieces == EACH)
+            with pytest.raises(TooBusy):
+                await asyncio.to_thread(send)
+            held.gate.set()
+    assert [type(each) for each in told] == [TooBusy]  # by an answer, not a lost connection
 
 
 async def test_a_user_who_fills_the_queue_with_batches_keeps_no_other_one_out(

@@ -64,6 +64,7 @@ from auditlogservice.runtime.settings import Settings, load_settings
 from auditlogservice.runtime.signals import on_stop_signal, stop_with_parent
 from auditlogservice.runtime.signing import signing_seeds
 from auditlogservice.runtime.stores import open_store, utc_now
+from auditlogservice.runtime.switching import switch_often
 from auditlogservice.web.app import create_app
 from auditlogservice.web.bodies import BatchRoom
 from auditlogservice.web.hosts import AllowedHosts
@@ -402,4 +403,5 @@ def app_from_environment() -> KeptStart:
     settings = load_settings()
     configure_logs(settings)
     stop_with_parent()
+    switch_often()
     return KeptStart(build_app(settings), log=True)

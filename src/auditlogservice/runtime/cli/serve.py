@@ -30,6 +30,7 @@ from auditlogservice.runtime.lifespan import KeptStart
 from auditlogservice.runtime.metrics_folder import metrics_folder
 from auditlogservice.runtime.observability import configure_logs, forget_worker, logger
 from auditlogservice.runtime.settings import Settings, load_settings
+from auditlogservice.runtime.switching import switch_often
 from auditlogservice.runtime.tls import check_tls, server_context
 from auditlogservice.runtime.wiring import build_app, settle_ledger_keys
 
@@ -163,6 +164,7 @@ class _Server(uvicorn.Server):
 
 
 def _serve_one(settings: Settings, listener: socket.socket) -> None:
+    switch_often()
     app = KeptStart(build_app(settings))
     try:
         _Server(_config(app, settings), _address(listener, settings)).run([listener])
