@@ -42,9 +42,12 @@ _FEW = 2_000  # rows that are looked at one by one, without a second thought
 
 # What the tokenizer would split at, and the quote of its query language. Index and query pass
 # through the same table; that two texts may become one only adds candidates.
-_WORD = str.maketrans({chr(code): "~" for code in (*range(33), 34, 39, 127)})
+_SPLIT_AT = (*range(33), 34, 39, 127)
+_WORD = str.maketrans(dict.fromkeys(map(chr, _SPLIT_AT), "~"))
 _BETWEEN = "\x1f"  # between words that are spelled together; seldom in a term
-_ALL_BUT_BETWEEN = {code: sign for code, sign in _WORD.items() if code != ord(_BETWEEN)}
+_WORDS = bytes.maketrans(
+    bytes(_SPLIT_AT), bytes(ord(" " if chr(code) == _BETWEEN else "~") for code in _SPLIT_AT)
+)
 
 _BY_SEQUENCE = (
     "SELECT sequence, id, payload FROM records WHERE tenant=? AND sequence BETWEEN ? AND ?"
@@ -61,13 +64,18 @@ def word(tenant: int, term: str) -> str:
     return f"{tenant}:{term.translate(_WORD)}"
 
 
-def words(tenant: int, terms: Collection[str]) -> list[str]:
-    """Return the `word` of each term: all in one go, which takes a fifth of the time."""
+def words(tenant: int, terms: Collection[str]) -> str:
+    """Return the `word` of each term, with a blank between: as the index takes them in.
+
+    All in one go, and as bytes, since the thread that writes holds all others up meanwhile: a
+    record has a hundred terms, and one by one they take ten times as long.
+    """
     head = f"{tenant}:"
     text = head + f"{_BETWEEN}{head}".join(terms)
     if text.count(_BETWEEN) != len(terms) - 1:  # it is in a term, too
-        return [word(tenant, term) for term in terms]
-    return text.translate(_ALL_BUT_BETWEEN).split(_BETWEEN)
+        return " ".join(word(tenant, term) for term in terms)
+    # In UTF-8, no byte of any other character is one of those that the table changes.
+    return text.encode().translate(_WORDS).decode()
 
 
 class Search:
