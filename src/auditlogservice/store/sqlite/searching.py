@@ -1,4 +1,4 @@
-"""Pages of records that match: the index of terms proposes rows, `filters.matches` decides.
+"""Pages of records that match: the index of terms proposes rows, `filters.matcher` decides.
 
 Every text of a caller is a bound value. In the query language of FTS5 it stands between quotes,
 and a quote cannot be in it, since `word` leaves none.
@@ -22,7 +22,7 @@ from auditlogservice.asked import (
 )
 from auditlogservice.bounds import bounds_of, is_only_bounds
 from auditlogservice.events import EventId, Record, Sequence
-from auditlogservice.filters import matches
+from auditlogservice.filters import matcher
 from auditlogservice.terms import asked_by, terms_of
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Search:
         self._watch = watch
         self._bounds = bounds_of(query.where)
         # Where only bounds are asked for, the rows between them match.
-        self._decided = is_only_bounds(query.where)
+        self._decides = None if is_only_bounds(query.where) else matcher(query.where)
         self._found: list[Record] = []
         self._bytes = 0
 
@@ -174,20 +174,24 @@ class Search:
         return sum(1 for _ in rows) < _FEW
 
     def _take(self, sequence: int, event_id: bytes, payload: bytes | None) -> Record:
-        self._watch.check()
         record = Record(
             id=EventId(event_id.hex()),
             sequence=Sequence(sequence),
             payload=b"{}" if payload is None else payload,
         )
-        if payload is not None and self._matches(record):
-            self._found.append(record)
-            self._bytes += len(payload)
+        if payload is not None:
+            fields = record.checked_fields()  # also where nothing is left to decide
+            if self._decides is None:
+                self._keep(record)
+            else:
+                self._watch.check()  # which SQLite does too, but not while a record is looked at
+                if self._decides(fields):
+                    self._keep(record)
         return record
 
-    def _matches(self, record: Record) -> bool:
-        fields = record.checked_fields()  # also where nothing is left to decide
-        return self._decided or matches(self._query.where, fields)
+    def _keep(self, record: Record) -> None:
+        self._found.append(record)
+        self._bytes += len(record.payload)
 
     @property
     def _is_full(self) -> bool:
