@@ -82,7 +82,7 @@ class RawSqlite:
                 to_micros(entry.timestamp), entry.logged.commitment, entry.draft.salt,
                 entry.draft.fingerprint, entry.record.payload,
             ))  # fmt: skip
-            spelled.append((self._next, " ".join(words(_TENANT, entry.draft.terms))))
+            spelled.append((self._next, words(_TENANT, entry.draft.terms)))
         return rows, spelled
 
 

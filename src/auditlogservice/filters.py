@@ -131,6 +131,8 @@ Filter: TypeAlias = Is | Like | Contains | Compare | Exists | Words | Element | 
 
 EVERYTHING = AllOf()
 
+Test: TypeAlias = "Callable[[dict[str, Json]], bool]"
+
 
 def all_of(*parts: Filter) -> Filter:
     """Return the one spelling of "all of these": flat, and no list around a single part."""
@@ -155,32 +157,45 @@ def any_of(first: Filter, *others: Filter) -> Filter:
 
 def matches(where: Filter, fields: dict[str, Json]) -> bool:
     """Whether the record with these `fields` matches: the definition of every answer."""
-    return _holds(where, fields, NOT_TEXT)
+    return matcher(where)(fields)
 
 
-def _holds(  # noqa: PLR0911 - one for each kind of filter
-    where: Filter, fields: dict[str, Json], not_text: frozenset[str]
-) -> bool:
-    """Whether it holds for a record, or for an object in it, where every value is text."""
+def matcher(where: Filter) -> Test:
+    """Return what says of the `fields` of a record whether it matches; for many records.
+
+    To read the filter anew for each of them takes as long as to parse the record.
+    """
+    return _matcher(where, NOT_TEXT)
+
+
+def _matcher(  # noqa: PLR0911 - one for each kind of filter
+    where: Filter, not_text: frozenset[str]
+) -> Test:
+    """What says it of a record, or of an object in it, where every value is text."""
     match where:
         case AllOf(parts):
-            return all(_holds(part, fields, not_text) for part in parts)
+            tests = [_matcher(part, not_text) for part in parts]
+            return lambda fields: all(test(fields) for test in tests)
         case AnyOf(parts):
-            return any(_holds(part, fields, not_text) for part in parts)
+            tests = [_matcher(part, not_text) for part in parts]
+            return lambda fields: any(test(fields) for test in tests)
         case Not(part):
-            return not _holds(part, fields, not_text)
+            test = _matcher(part, not_text)
+            return lambda fields: not test(fields)
         case Element(path, inner):
-            return any(
-                isinstance(each, dict) and _holds(inner, each, frozenset())
-                for each in values_at(fields, path)
+            test = _matcher(inner, frozenset())
+            return lambda fields: any(
+                isinstance(each, dict) and test(each) for each in values_at(fields, path)
             )
         case Words():
-            return any(_says(leaf, where) for leaf in _leaves_in(without(fields, not_text)))
+            return lambda fields: any(
+                _says(leaf, where) for leaf in _leaves_in(without(fields, not_text))
+            )
         case Exists(path):
-            return _exists(fields, path)
+            return lambda fields: _exists(fields, path)
         case _:
-            fits = _test(where)
-            return any(fits(leaf) for leaf in leaves_at(fields, where.path))
+            fits, path = _test(where), where.path
+            return lambda fields: any(map(fits, leaves_at(fields, path)))
 
 
 def _test(where: Is | Like | Contains | Compare) -> Callable[[Json], bool]:
@@ -330,11 +345,15 @@ def values_at(value: Json, path: str | None) -> Iterator[Json]:
             for item in value:
                 yield from values_at(item, path)
         case dict() if path is not None:
-            for key, item in value.items():
-                if path == key:
-                    yield from values_at(item, None)
-                elif path.startswith(key) and path[len(key)] == ".":
-                    yield from values_at(item, path[len(key) + 1 :])
+            if path in value:
+                yield from values_at(value[path], None)
+            # Each part of the path that ends before a dot may be a key: an object can have a
+            # thousand keys, and a path has few dots.
+            dot = path.find(".")
+            while dot >= 0:
+                if (key := path[:dot]) in value:
+                    yield from values_at(value[key], path[dot + 1 :])
+                dot = path.find(".", dot + 1)
         case _ if path is None:
             yield value
 

@@ -13,9 +13,9 @@ from auditlogservice.store.sqlite.searching import word, words
 def test_words_spelled_together_are_those_spelled_one_by_one(
     terms: list[str], tenant: int
 ) -> None:
-    assert words(tenant, terms) == [word(tenant, term) for term in terms]
+    assert words(tenant, terms) == " ".join(word(tenant, term) for term in terms)
 
 
 @pytest.mark.parametrize("terms", [[], [""], ["\x1f"], ["a\x1fb", "c"], ["a b", "naïve\x00"]])
 def test_what_stands_between_words_may_be_in_a_term(terms: list[str]) -> None:
-    assert words(7, terms) == [word(7, term) for term in terms]
+    assert words(7, terms) == " ".join(word(7, term) for term in terms)

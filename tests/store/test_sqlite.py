@@ -45,7 +45,7 @@ from auditlogservice.filters import (
     Not,
     Words,
     all_of,
-    matches,
+    matcher,
 )
 from auditlogservice.store.port import Appended, Replayed, Submission
 from auditlogservice.store.sqlite import database, open_sqlite
@@ -64,7 +64,9 @@ from strategies import NOON, draft, told
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from auditlogservice.canonical import Json
     from auditlogservice.events import Draft, Record
+    from auditlogservice.filters import Test
     from auditlogservice.store.sqlite import SqliteStore
 
 KILLABLE = Path(__file__).with_name("killable.py")
@@ -796,12 +798,16 @@ async def slow(opened: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> _Slow:
     await keep(opened.events, *(draft(told("n")) for _ in range(1_000)))
     hurry = threading.Event()
 
-    def slowly(asked: Filter, fields: dict[str, Any]) -> bool:
-        if isinstance(asked, Contains):
-            hurry.wait(0.02)
-        return matches(asked, fields)
+    def slow_matcher(asked: Filter) -> Test:
+        quick = matcher(asked)
 
-    monkeypatch.setattr("auditlogservice.store.sqlite.searching.matches", slowly)
+        def slowly(fields: dict[str, Json]) -> bool:
+            hurry.wait(0.02)
+            return quick(fields)
+
+        return slowly if isinstance(asked, Contains) else quick
+
+    monkeypatch.setattr("auditlogservice.store.sqlite.searching.matcher", slow_matcher)
     return _Slow(opened, hurry)
 
 

@@ -19,7 +19,7 @@ from pymongo import ASCENDING, DESCENDING
 
 from auditlogservice.bounds import bounds_of, is_only_bounds
 from auditlogservice.errors import QueryTimeout, StoreUnreachable
-from auditlogservice.filters import matches
+from auditlogservice.filters import matcher
 from auditlogservice.store.mongodb.deadline import Deadline
 from auditlogservice.store.mongodb.documents import WITHOUT_TERMS, record_of
 from auditlogservice.store.mongodb.failures import asking
@@ -89,6 +89,7 @@ class Search:
         self._asked = asked_by(query.where)
         # Where only bounds are asked for, the records between them match.
         self._decided = is_only_bounds(query.where)
+        self._matches = matcher(query.where)
         self._found: list[Record] = []
         self._bytes = 0
 
@@ -285,7 +286,7 @@ class Search:
                 return
             record = record_of(document)
             fields = record.checked_fields()  # also where nothing is left to decide
-            if self._decided or matches(self._query.where, fields):
+            if self._decided or self._matches(fields):
                 self._found.append(record)
                 self._bytes += len(record.payload)
 

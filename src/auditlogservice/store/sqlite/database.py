@@ -16,12 +16,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import queue
 import shutil
 import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -37,6 +37,7 @@ from auditlogservice.errors import (
     UnsafeSetup,
 )
 from auditlogservice.store.sqlite.folding import Folding
+from auditlogservice.store.sqlite.readers import Readers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -88,8 +89,8 @@ class Database:
         self._write_connection: apsw.Connection | None = None
         self._folding: Folding | None = None
         # In memory there is one connection, so one thread; a file has readers of its own.
-        self._asking = None if path == MEMORY else _Readers(_ASKING, "sqlite-ask")
-        self._reading = None if path == MEMORY else _Readers(_READING, "sqlite-read")
+        self._asking = None if path == MEMORY else Readers(_ASKING, "sqlite-ask")
+        self._reading = None if path == MEMORY else Readers(_READING, "sqlite-read")
 
     async def open(self, migrations: Sequence[str]) -> None:
         """Open or make the file, and bring its schema up to date.
@@ -109,7 +110,7 @@ class Database:
             migrate(connection, migrations)
             for readers in (self._asking, self._reading):
                 if readers is not None:
-                    readers.open(self._path)
+                    readers.open(lambda: _connect(self._path))
         except (apsw.Error, OSError) as error:
             why = "the disk is full" if _is_full(error) else error
             raise UnsafeSetup(f"cannot use {self._path} as the database: {why}") from error
@@ -214,22 +215,22 @@ class Database:
         return await self._read(self._asking, work, watch)
 
     async def _read(
-        self, readers: _Readers | None, work: Callable[[apsw.Connection], T], watch: Watch
+        self, readers: Readers | None, work: Callable[[apsw.Connection], T], watch: Watch
     ) -> T:
         """Statements are broken off when the time of the watch is up (QueryTimeout).
 
         It is up too when the task that waits here is cancelled.
         """
-        threads = self._writer if readers is None else readers.threads
+        read = partial(self._read_now, readers, work, watch)
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                threads, self._read_now, readers, work, watch
-            )
+            if readers is not None:
+                return await readers.run(read)
+            return await asyncio.get_running_loop().run_in_executor(self._writer, read)
         finally:
             watch.give_up()
 
     def _read_now(
-        self, readers: _Readers | None, work: Callable[[apsw.Connection], T], watch: Watch
+        self, readers: Readers | None, work: Callable[[apsw.Connection], T], watch: Watch
     ) -> T:
         connection = self._write_connection if readers is None else readers.idle.get()
         if connection is None:
@@ -281,25 +282,6 @@ class Database:
             self._folding.close()
         connection.close()
         self._write_connection = None
-
-
-class _Readers:
-    """Threads that read, and a connection for each."""
-
-    def __init__(self, number: int, name: str) -> None:
-        self._number = number
-        self.threads = ThreadPoolExecutor(number, thread_name_prefix=name)
-        self.idle: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
-
-    def open(self, path: str) -> None:
-        for _ in range(self._number):
-            self.idle.put(_connect(path))
-
-    def close(self) -> None:
-        """Wait for what runs, then close."""
-        self.threads.shutdown()
-        while not self.idle.empty():
-            self.idle.get().close()
 
 
 class Watch:

@@ -215,7 +215,7 @@ def _insert(connection: apsw.Connection, numbers: dict[str, int], admission: Adm
     connection.executemany(
         "INSERT INTO terms (rowid, words) VALUES (?, ?)",
         (
-            (row, " ".join(words(numbers[entry.draft.tenant], entry.draft.terms)))
+            (row, words(numbers[entry.draft.tenant], entry.draft.terms))
             for row, entry in enumerate(admission.entries, first)
         ),
     )

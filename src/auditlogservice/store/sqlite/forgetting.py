@@ -24,7 +24,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import apsw
 
@@ -52,17 +52,20 @@ WHERE segid = id
 """
 
 
-def forget(connection: apsw.Connection, row: int, words: Sequence[str]) -> None:
-    """Let no trace of the words of this row be in the index, unless other rows have them too."""
+def forget(connection: apsw.Connection, row: int, words: str) -> None:
+    """Let no trace of the words of this row be in the index, unless other rows have them too.
+
+    They stand with a blank between, as they went in.
+    """
     # An index without content is told what to forget: the words that went in.
     connection.execute(
-        "INSERT INTO terms (terms, rowid, words) VALUES ('delete', ?, ?)", (row, " ".join(words))
+        "INSERT INTO terms (terms, rowid, words) VALUES ('delete', ?, ?)", (row, words)
     )
     # It would do that at the commit only, and its tables show what is left.
     connection.execute("INSERT INTO terms (terms) VALUES ('flush')")
     for used_up in _used_up(connection):
         _empty(connection, used_up)
-    texts = json.dumps(words)
+    texts = json.dumps(words.split(" "))
     found: list[tuple[Any, ...]] = connection.execute(_SEPARATORS, (texts,)).fetchall()
     for segment, separator, page in found:
         _mend(connection, segment, separator, page)

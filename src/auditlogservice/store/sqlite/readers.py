@@ -1,0 +1,104 @@
+"""Threads that read, each with a connection of its own, and the work that waits for one.
+
+Everybody who waits is served in as few changes between threads as there can be: a thread goes on
+until nothing waits, and the event loop is woken once for all answers that are there when it looks.
+To hand over each look-up alone takes three times as much as the look-up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import apsw
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Waiting:
+    work: Callable[[], Any]
+    answer: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+    def do(self) -> None:
+        try:
+            self.result = self.work()
+        except BaseException as error:  # noqa: BLE001 - it is raised where the answer is waited for
+            self.error = error
+
+    def tell(self) -> None:
+        if self.answer.done():  # whoever asked has been cancelled
+            return
+        if self.error is None:
+            self.answer.set_result(self.result)
+        else:
+            self.answer.set_exception(self.error)
+
+
+class Readers:
+    """So many threads and connections. `idle` has the connections that nobody uses now.
+
+    Used from one event loop.
+    """
+
+    def __init__(self, number: int, name: str) -> None:
+        self.idle: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
+        self._number = number
+        self._threads = ThreadPoolExecutor(number, thread_name_prefix=name)
+        self._waiting: deque[_Waiting] = deque()
+        self._done: deque[_Waiting] = deque()
+        self._busy = 0  # threads that look for what waits
+        self._lock = threading.Lock()  # for these three, but that `_tell` may take from `_done`
+
+    def open(self, connect: Callable[[], apsw.Connection]) -> None:
+        for _ in range(self._number):
+            self.idle.put(connect())
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns, in one of the threads, in turn."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        with self._lock:
+            self._waiting.append(_Waiting(work, answer))
+            needs_thread = self._busy < self._number
+            self._busy += needs_thread
+        if needs_thread:
+            self._threads.submit(self._serve, loop)
+        return await answer
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        while waiting := self._next():
+            waiting.do()
+            with self._lock:
+                self._done.append(waiting)
+                is_first = len(self._done) == 1
+            # Behind another one it is told with that: `_tell` goes on until nothing is there.
+            if is_first:
+                loop.call_soon_threadsafe(self._tell)
+
+    def _next(self) -> _Waiting | None:
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._busy -= 1  # so that what comes now starts a thread
+            return None
+
+    def _tell(self) -> None:
+        while self._done:
+            self._done.popleft().tell()
+
+    def close(self) -> None:
+        """Wait for what runs, then close."""
+        self._threads.shutdown()
+        while not self.idle.empty():
+            self.idle.get().close()
