@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, TypeAlias
 
-from bson import ObjectId
+from bson import ObjectId, decode_all
 from pymongo import ASCENDING, DESCENDING
 
 from auditlogservice.bounds import bounds_of, is_only_bounds
 from auditlogservice.errors import QueryTimeout, StoreUnreachable
 from auditlogservice.filters import matches
 from auditlogservice.store.mongodb.deadline import Deadline
-from auditlogservice.store.mongodb.documents import WITHOUT_TERMS, record_of
+from auditlogservice.store.mongodb.documents import RECORD, record_of
 from auditlogservice.store.mongodb.failures import asking
 from auditlogservice.store.mongodb.schema import BY_ID, BY_SEQUENCE, BY_TERM, BY_TIME
 from auditlogservice.store.mongodb.searching import Stretch, condition_of, only_checked, ways
@@ -238,11 +238,11 @@ class Search:
         condition = {"_id": {"$in": [ObjectId(one) for one in sorted(ids)]}}
         found = self._events.find(
             {"t": self._query.tenant, "gone": {"$exists": False}, **condition},
-            WITHOUT_TERMS,
+            RECORD,
             hint=BY_ID,
             max_time_ms=self._milliseconds(),
         )
-        there = [document async for document in found]
+        there = await found.to_list()
         await self._take(self._merged([[one for one in there if one["s"] in left]]))
 
     async def _ask(
@@ -250,22 +250,23 @@ class Search:
     ) -> _Chunk:
         """Return the first documents in order: `size` of them, or a share of _CHUNK_BYTES.
 
-        The index is told, not left to the planner.
+        The index is told, not left to the planner. Each answer of the server is read in one go:
+        a step of the loop for each document took half the time of a page.
         """
         documents: list[Document] = []
         room = _CHUNK_BYTES * share
-        async with self._events.find(
+        async with self._events.find_raw_batches(
             {"t": self._query.tenant, **condition, "gone": {"$exists": False}},
-            WITHOUT_TERMS,
+            RECORD,
             sort=[("s", ASCENDING if self._query.order == "oldest" else DESCENDING)],
             hint=hint,
             limit=size,
             batch_size=size,
             max_time_ms=self._milliseconds(),
         ) as found:
-            async for document in found:
-                documents.append(document)
-                room -= len(document["p"])
+            async for batch in found:
+                documents += decode_all(batch)
+                room -= len(batch)
                 if len(documents) == size or room <= 0:
                     return _Chunk(documents, is_all=False)
         return _Chunk(documents, is_all=True)
