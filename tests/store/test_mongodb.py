@@ -28,7 +28,7 @@ from auditlogservice.errors import (
     StoreUnreachable,
     UnsafeSetup,
 )
-from auditlogservice.events import Erasure, Sequence
+from auditlogservice.events import Erasure, EventId, Sequence
 from auditlogservice.filters import (
     EVERYTHING,
     Compare,
@@ -42,7 +42,7 @@ from auditlogservice.governance import Hold
 from auditlogservice.language import parse_text
 from auditlogservice.store.mongodb import open_mongodb, paging
 from auditlogservice.store.mongodb.connection import check_topology, check_version
-from auditlogservice.store.mongodb.schema import INDEXES
+from auditlogservice.store.mongodb.schema import BY_TERM, INDEXES
 from auditlogservice.store.port import (
     Appended,
     Document,
@@ -283,6 +283,24 @@ async def test_a_lost_index_is_made_again(
     again = await open_mongodb(mongodb_url)
     await again.close()
     assert database["events"].index_information()["by_sequence"]["unique"] is True
+
+
+async def test_the_index_of_terms_is_compressed(
+    store: MongoStore, database: pymongo.database.Database[dict[str, Any]]
+) -> None:
+    await store.events.ping()
+    details = database.command("collStats", "events", indexDetails=True)["indexDetails"]
+    assert "block_compressor=snappy" in details["by_term"]["creationString"]
+
+
+async def test_an_index_of_terms_from_before_it_was_compressed_does_as_well(
+    mongodb_url: str, database: pymongo.database.Database[dict[str, Any]]
+) -> None:
+    database["events"].create_index(BY_TERM, name="by_term")
+    opened = await open_mongodb(mongodb_url)
+    (record,) = await keep(opened.events, draft())
+    assert await page(opened.events, where(event_type="auth.login")) == [record]
+    await opened.close()
 
 
 async def test_documents_that_break_a_unique_index_are_refused(
@@ -529,6 +547,66 @@ async def test_a_page_by_id_reads_what_it_names(
     assert await page(store.events, where(_id=record.id, name="same")) == [record]
     (plan,) = plans(database, ear.finds)
     assert plan["executionStats"]["totalDocsExamined"] == 1
+
+
+# ---- records by their ids, asked for together ---------------------------------------------------
+
+
+async def test_those_who_ask_for_records_at_the_same_time_share_a_question(
+    overheard: tuple[MongoStore, Overheard],
+) -> None:
+    store, ear = overheard
+    records = await page(store.events, limit=60)
+    lost = EventId("0" * 24)
+    ear.finds.clear()
+    asked = [*(record.id for record in records), records[0].id, lost]
+    assert await asyncio.gather(*(store.events.find("acme", one) for one in asked)) == [
+        *records,
+        records[0],
+        None,
+    ]
+    # The first went alone; then 32 were asked for, and then the rest.
+    assert [len(find["filter"]["_id"]["$in"]) for find in ear.finds] == [1, 32, 29]
+
+
+async def test_who_asks_together_with_another_tenant_meets_its_own_records_only(
+    overheard: tuple[MongoStore, Overheard],
+) -> None:
+    store, _ = overheard
+    (record,) = await page(store.events, where(actor__id="u7"))
+    (foreign,) = await keep(store.events, draft(tenant="other"))
+    asked = [(tenant, one.id) for tenant in ("acme", "other") for one in (record, foreign)] * 3
+    found = await asyncio.gather(*(store.events.find(*each) for each in asked))
+    assert found == [record, None, None, foreign] * 3
+
+
+async def test_a_caller_who_hangs_up_takes_nobodys_answer_along(
+    store: MongoStore, mongo: Client
+) -> None:
+    records = await keep(store.events, draft(), draft(), draft())
+    with pausing(mongo):
+        first, *others = [
+            asyncio.ensure_future(store.events.find("acme", record.id)) for record in records
+        ]
+        while not queries(mongo):  # noqa: ASYNC110 - it is the server that is waited for
+            await asyncio.sleep(0.01)
+        others[0].cancel()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+    assert await others[1] == records[2]
+    assert await store.events.find("acme", records[0].id) == records[0]
+
+
+async def test_all_who_asked_together_hear_that_the_server_does_not_answer(
+    hasty: MongoStore, mongo: Client
+) -> None:
+    records = await keep(hasty.events, draft(), draft(), draft())
+    with pausing(mongo):
+        heard = await asyncio.gather(
+            *(hasty.events.find("acme", record.id) for record in records), return_exceptions=True
+        )
+    assert [type(one) for one in heard] == [StoreUnreachable] * 3
 
 
 # ---- questions that take too long --------------------------------------------------------------

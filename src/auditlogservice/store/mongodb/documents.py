@@ -1,13 +1,14 @@
 """Values to documents and back: pure, and the only place that spells the fields out.
 
-Numbers that must be exact are int64 (a BSON date would keep milliseconds only).
+Numbers that must be exact are int64 (a BSON date would keep milliseconds only). Bytes go in as
+they are: `Binary` around them would be encoded the same, and take a microsecond more each.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bson import Binary, Int64, ObjectId
+from bson import Int64, ObjectId
 
 from auditlogservice.access import Scope, User
 from auditlogservice.entries import LogEntry, spell_entry
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from auditlogservice.tiles import Tile
 
 WITHOUT_TERMS = {"terms": False}
+RECORD = {"s": True, "p": True}
 
 # ---- records --------------------------------------------------------------------
 
@@ -39,12 +41,12 @@ def document_of(entry: Entry) -> Document:
         "t": entry.draft.tenant,
         "s": Int64(entry.record.sequence),
         "at": Int64(to_micros(entry.timestamp)),
-        "c": Binary(entry.logged.commitment),
+        "c": entry.logged.commitment,
         "exp": _moment(entry.logged.expires_at),
-        "salt": Binary(entry.draft.salt),
-        "fp": Binary(entry.draft.fingerprint),
-        "p": Binary(entry.record.payload),
-        "terms": list(entry.draft.terms),
+        "salt": entry.draft.salt,
+        "fp": entry.draft.fingerprint,
+        "p": entry.record.payload,
+        "terms": entry.draft.terms,
     }
 
 
@@ -140,7 +142,7 @@ def document_of_log(tenant: str, head: Head) -> Document:
         "_id": tenant,
         "n": Int64(head.next),
         "at": Int64(to_micros(head.timestamp)),
-        "tiles": {str(tile.level): Binary(hashes) for tile, hashes in head.growing.items()},
+        "tiles": {str(tile.level): hashes for tile, hashes in head.growing.items()},
     }
 
 
@@ -168,7 +170,7 @@ def name_of_tile(tenant: str, tile: Tile) -> str:
 def full_tiles(tenant: str, tiles: Mapping[Tile, bytes]) -> list[Document]:
     """Return the documents of those that are full. They never change again."""
     return [
-        {"_id": name_of_tile(tenant, tile), "h": Binary(hashes)}
+        {"_id": name_of_tile(tenant, tile), "h": hashes}
         for tile, hashes in tiles.items()
         if len(hashes) == WIDTH * HASH_BYTES
     ]

@@ -1,21 +1,20 @@
-"""The event store over MongoDB: a thin shell around `appending` and `paging`."""
+"""The event store over MongoDB: a thin shell around `appending`, `lookups` and `paging`."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
-from bson import ObjectId
-
 from auditlogservice.errors import Unavailable
 from auditlogservice.events import Record, Sequence
 from auditlogservice.store.mongodb.appending import Appender, TenantLog
 from auditlogservice.store.mongodb.connection import application
 from auditlogservice.store.mongodb.deadline import Deadline
-from auditlogservice.store.mongodb.documents import WITHOUT_TERMS, kept_of
+from auditlogservice.store.mongodb.documents import kept_of
 from auditlogservice.store.mongodb.failures import reading
+from auditlogservice.store.mongodb.lookups import Lookups
 from auditlogservice.store.mongodb.paging import Search, end_of, first_at
-from auditlogservice.store.mongodb.schema import BY_ID, EVENTS, META
+from auditlogservice.store.mongodb.schema import EVENTS, META
 from auditlogservice.store.mongodb.stalled import StalledTransactions
 from auditlogservice.times import to_micros
 
@@ -42,6 +41,7 @@ class MongoEventStore:
         stalled = StalledTransactions(
             database.client.admin, application=application(database.name)
         )
+        self._lookups = Lookups(self._events, timeout=timeout)
         self._appender = Appender(database, stalled=stalled, timeout=timeout)
 
     # ---- writing --------------------------------------------------------------------
@@ -80,10 +80,8 @@ class MongoEventStore:
     # ---- reading --------------------------------------------------------------------
 
     async def find(self, tenant: str, event_id: EventId) -> Kept | None:
-        with reading(), Deadline(self._timeout).limit():
-            document = await self._events.find_one(
-                {"_id": ObjectId(event_id), "t": tenant}, WITHOUT_TERMS, hint=BY_ID
-            )
+        with reading():
+            document = await self._lookups.find(tenant, event_id)
             kept = kept_of(document) if document else None
             if isinstance(kept, Record):
                 kept.checked_fields()

@@ -68,17 +68,17 @@ class MongoLedgerStore:
     async def openings(self, tenant: str, first: int, end: int, *, content: bool) -> list[Opening]:
         with reading(), Deadline(self._timeout).limit():
             found = self._between(tenant, first, end, _OPENING if content else _ENTRY)
-            return [opening_of(document) async for document in found]
+            return [opening_of(document) for document in await found.to_list()]
 
     async def entries(self, tenant: str, first: int, end: int) -> dict[int, bytes]:
         with reading(), Deadline(self._timeout).limit():
             found = self._between(tenant, first, end, _ENTRY)
-            return {int(document["s"]): entry_of(document) async for document in found}
+            return {int(document["s"]): entry_of(document) for document in await found.to_list()}
 
     async def salts(self, tenant: str, first: int, end: int) -> dict[int, bytes | None]:
         with reading(), Deadline(self._timeout).limit():
             found = self._between(tenant, first, end, _SALT)
-            return {int(document["s"]): salt_of(document) async for document in found}
+            return {int(document["s"]): salt_of(document) for document in await found.to_list()}
 
     def _between(
         self, tenant: str, first: int, end: int, fields: Document

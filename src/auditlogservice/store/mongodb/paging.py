@@ -21,7 +21,7 @@ from auditlogservice.bounds import bounds_of, is_only_bounds
 from auditlogservice.errors import QueryTimeout, StoreUnreachable
 from auditlogservice.filters import matcher
 from auditlogservice.store.mongodb.deadline import Deadline
-from auditlogservice.store.mongodb.documents import WITHOUT_TERMS, record_of
+from auditlogservice.store.mongodb.documents import RECORD, record_of
 from auditlogservice.store.mongodb.failures import asking
 from auditlogservice.store.mongodb.schema import BY_ID, BY_SEQUENCE, BY_TERM, BY_TIME
 from auditlogservice.store.mongodb.searching import Stretch, condition_of, only_checked, ways
@@ -239,37 +239,37 @@ class Search:
         condition = {"_id": {"$in": [ObjectId(one) for one in sorted(ids)]}}
         found = self._events.find(
             {"t": self._query.tenant, "gone": {"$exists": False}, **condition},
-            WITHOUT_TERMS,
+            RECORD,
             hint=BY_ID,
             max_time_ms=self._milliseconds(),
         )
-        there = [document async for document in found]
+        there = await found.to_list()
         await self._take(self._merged([[one for one in there if one["s"] in left]]))
 
     async def _ask(
         self, condition: Document, hint: Keys, size: int, *, share: float = 1.0
     ) -> _Chunk:
-        """Return the first documents in order: `size` of them, or a share of _CHUNK_BYTES.
+        """Return the first documents in order: `size` of them, or what one answer has room for.
 
-        The index is told, not left to the planner.
+        The index is told, not left to the planner. By a negative limit the server gives one
+        answer (of at most 16 MiB, and then of more than _CHUNK_BYTES) and keeps no cursor. Read
+        in one go: a step of the loop for each document took more time than reading it.
         """
-        documents: list[Document] = []
-        room = _CHUNK_BYTES * share
-        async with self._events.find(
+        documents = await self._events.find(
             {"t": self._query.tenant, **condition, "gone": {"$exists": False}},
-            WITHOUT_TERMS,
+            RECORD,
             sort=[("s", ASCENDING if self._query.order == "oldest" else DESCENDING)],
             hint=hint,
-            limit=size,
+            limit=-size,
             batch_size=size,
             max_time_ms=self._milliseconds(),
-        ) as found:
-            async for document in found:
-                documents.append(document)
-                room -= len(document["p"])
-                if len(documents) == size or room <= 0:
-                    return _Chunk(documents, is_all=False)
-        return _Chunk(documents, is_all=True)
+        ).to_list()
+        kept, room = 0, _CHUNK_BYTES * share
+        while kept < len(documents) and room > 0:
+            room -= len(documents[kept]["p"])
+            kept += 1
+        del documents[kept:]
+        return _Chunk(documents, is_all=kept < size and room > 0)
 
     def _merged(self, parts: list[list[Document]]) -> list[Document]:
         distinct = {document["s"]: document for part in parts for document in part}

@@ -63,11 +63,16 @@ BY_TERM: Keys = [("t", ASCENDING), ("terms", ASCENDING), ("s", ASCENDING)]
 # `s` stands at the end so that a moment becomes a sequence without reading a record.
 BY_TIME: Keys = [("t", ASCENDING), ("at", ASCENDING), ("s", ASCENDING)]
 
+# An index lies on disk uncompressed unless told otherwise, and that of terms would take two thirds
+# of all room. In pages of 16 KiB it takes 1.8 kB an event instead of 2.5 (88 terms), and the
+# server no more CPU; in larger ones 1.5 kB, but half as much CPU again where memory is short.
+_PACKED = {"wiredTiger": {"configString": "block_compressor=snappy,memory_page_image_max=16KB"}}
+
 INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
     EVENTS: (
         # The second guard, behind the compare-and-swap of `logs`: no holes, and no forks.
         IndexModel(BY_SEQUENCE, name="by_sequence", unique=True),
-        IndexModel(BY_TERM, name="by_term"),
+        IndexModel(BY_TERM, name="by_term", storageEngine=_PACKED),
         IndexModel(BY_TIME, name="by_time"),
     ),
     LOGS: (),
@@ -79,7 +84,8 @@ INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
     KEYS: (IndexModel([("drop_at", ASCENDING)], name="by_expiry", expireAfterSeconds=0),),
 }
 
-_FREE_TO_DIFFER = frozenset({"v", "ns", "background"})
+# Among it how an index lies on disk: one that was made before stays as it is.
+_FREE_TO_DIFFER = frozenset({"v", "ns", "background", "storageEngine"})
 _NAMESPACE_EXISTS = 48
 
 
