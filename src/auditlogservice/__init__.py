@@ -12,6 +12,7 @@ The vocabulary: pure values and functions, no I/O, no clock, no randomness.
 - `asked`: what is asked of an index of terms, before a store puts it into its own language.
 - `terms`: the index of records, and which part of it a question asks for.
 - `bounds`: where in a log everything that a question asks for lies.
+- `glance`: what must stand in the bytes of a record that a question asks for.
 - `language`: the same questions as people and programs write them: the `q` text, JSON documents.
 - `merkle`: the tree of a log: its hashes, its right edge, proofs and their verification.
 - `tiles`: the same tree as tiles: how they grow, what a proof needs of them, their paths.
