@@ -238,13 +238,14 @@ class _Gathering:
         self._stop_if_too_many()
 
     def _array(self, path: str, items: list[Json]) -> None:
-        place = _shorten(path, _MAX_PATH)
         objects: list[dict[str, Json]] = []
+        place: str | None = None  # a long path takes time to shorten, and may have no values
         for item in values_at(items, None):
             if isinstance(item, dict):
                 objects.append(item)
-            else:
-                self.leaf(place, item)
+                continue
+            place = place or _shorten(path, _MAX_PATH)
+            self.leaf(place, item)
             self._stop_if_too_many()
         if objects:
             self.walk(f"{path}.", objects[0] if len(objects) == 1 else _merged(objects))
