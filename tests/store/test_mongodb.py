@@ -984,6 +984,22 @@ async def test_a_head_that_went_out_of_date_costs_an_attempt_and_no_error(
     await other.close()
 
 
+async def test_a_log_is_claimed_before_it_is_written_to_while_others_write_to_it_too(
+    overheard: tuple[MongoStore, Overheard], mongodb_url: str
+) -> None:
+    store, ear = overheard
+    other = await open_mongodb(mongodb_url)
+    claims = []
+    for writer in (store, other, store, other, store, store, store):
+        ear.others.clear()
+        await keep(writer.events, draft())
+        if writer is store:
+            claims.append(sum("findAndModify" in one for one in ear.others))
+    await other.close()
+    # At first it is alone; then another has been there each time; at last it is alone again.
+    assert claims == [0, 1, 1, 1, 0]
+
+
 async def test_a_transaction_that_a_killed_process_left_open_is_ended(
     store: MongoStore, mongodb_url: str
 ) -> None:

@@ -2,9 +2,15 @@
 
 The order of events in an attempt:
 
-1. take the head of the log from memory, or from `logs` if memory has none;
+1. take the head of the log from memory, or from `logs` if memory has none; where others have
+   lately written to this log, read it in any case, and claim it;
 2. read what is there of the keyed ids, decide with `admit`, swap the head, insert, commit;
 3. only after the commit is acknowledged, remember the new head.
+
+A claim is a write to the log's document, and the first command of the transaction: of two who want
+to go on with a log, one hears so before it has done anything, and tries again in a few
+milliseconds. The claim of the other ends with its commit, before the journal is on disk, so that
+they take turns.
 
 A head that is out of date costs an attempt and never an error: the swap finds another one in its
 place, and the next attempt reads the log again. The reads are part of the transaction, so a
@@ -79,8 +85,11 @@ T = TypeVar("T")
 _WRITING = 0.7
 _COMMITTING = 0.9
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.004, 0.25
-_LOOKS_STALLED = 6  # attempts that another writer won, about a third of a second
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.008, 0.25
+# Before another attempt. Between two transactions of a process that has much to write, a log is
+# free for a few milliseconds: whoever waits for longer than that may wait for seconds.
+_LONGEST_WAIT = 0.012
+_LOOKS_STALLED = 30  # attempts that another writer won, about a third of a second
 
 
 class _NotKept(Exception):
@@ -99,6 +108,7 @@ class TenantLog:
     tenant: str
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     head: Head | None = None  # None: not known, or not known any more
+    is_shared: bool = False  # whether another process has written to it lately
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +120,8 @@ class _Written(Generic[T]):
     head: Head
 
 
-# What an attempt writes, in its session, to a log with this head. The number counts attempts.
-Writing: TypeAlias = "Callable[[AsyncClientSession, Head, int], Awaitable[_Written[T]]]"
+# What an attempt writes, in its session, to a log with this head.
+Writing: TypeAlias = "Callable[[AsyncClientSession, Head], Awaitable[_Written[T]]]"
 
 
 class Appender:
@@ -135,14 +145,14 @@ class Appender:
         """Keep what is new, whole or not at all; raise as the port says."""
         keyed = keyed_ids(submissions)
         every = [draft.id for each in submissions for draft in each.drafts]
+        ids = keyed
 
-        async def write(
-            session: AsyncClientSession, head: Head, attempt: int
-        ) -> _Written[list[Answer]]:
-            # After a failed attempt every id is looked up: whatever became of it, a record that
-            # is there is found and not written twice.
-            ids = every if attempt else keyed
-            admission = await self._admit(session, log.tenant, head, submissions, ids)
+        async def write(session: AsyncClientSession, head: Head) -> _Written[list[Answer]]:
+            nonlocal ids
+            # After an attempt that came this far and failed, every id is looked up: whatever
+            # became of it, a record that is there is found and not written twice.
+            asked, ids = ids, every
+            admission = await self._admit(session, log.tenant, head, submissions, asked)
             return _Written(admission.answers, admission.entries, admission.heads[log.tenant])
 
         return await self._in_turn(log, write)
@@ -153,9 +163,8 @@ class Appender:
         """Erase, and append the tombstones; raise as the port says."""
 
         async def write(
-            session: AsyncClientSession, head: Head, attempt: int
+            session: AsyncClientSession, head: Head
         ) -> _Written[list[Erasure | Held | None]]:
-            del attempt  # what an earlier one may have erased is seen as erased
             held = [
                 read_hold(found["id"], bytes(found["body"]))
                 async for found in self._documents.find(
@@ -205,9 +214,10 @@ class Appender:
     async def _try(self, log: TenantLog, write: Writing[T], deadline: Deadline) -> T:
         for attempt in count():
             try:
-                return await self._attempt(log, write, attempt, deadline)
+                return await self._attempt(log, write, deadline)
             except _NotKept as failure:
-                pause = _pause(attempt)
+                log.is_shared = failure.again
+                pause = min(_pause(attempt), _LONGEST_WAIT)
                 if not failure.again or deadline.left(_WRITING) <= pause:
                     raise failure.reason from None
                 await asyncio.sleep(pause)
@@ -216,20 +226,22 @@ class Appender:
                         await self._stalled.end()
         raise AssertionError  # pragma: no cover - count() has no end
 
-    async def _attempt(
-        self, log: TenantLog, write: Writing[T], attempt: int, deadline: Deadline
-    ) -> T:
+    async def _attempt(self, log: TenantLog, write: Writing[T], deadline: Deadline) -> T:
         async with self._events.database.client.start_session(causal_consistency=False) as session:
             # Forgotten until the commit is acknowledged, so that an error or a cancellation
             # anywhere below leaves no head that might be wrong.
-            head, log.head = log.head, None
+            remembered, log.head = log.head, None
             try:
                 with deadline.limit(_WRITING):
                     await session.start_transaction(
                         read_concern=ReadConcern("snapshot"), write_concern=DURABLE
                     )
-                    head = head or await self._head(session, log.tenant)
-                    written = await write(session, head, attempt)
+                    head = remembered
+                    if head is None or log.is_shared:
+                        head = await self._head(session, log)
+                        # Alone again, if nobody has written since this process did.
+                        log.is_shared &= remembered is None or head.next != remembered.next
+                    written = await write(session, head)
             except PyMongoError as error:
                 with deadline.limit():
                     await session.abort_transaction()
@@ -272,11 +284,17 @@ class Appender:
         if not swapped.matched_count and swapped.upserted_id is None:
             raise _NotKept(StoreUnreachable(), again=True)
 
-    async def _head(self, session: AsyncClientSession, tenant: str) -> Head:
-        """Read where the log ends: in `logs`, and whether its records agree."""
-        head = head_of(await self._logs.find_one({"_id": tenant}, session=session))
+    async def _head(self, session: AsyncClientSession, log: TenantLog) -> Head:
+        """Read where the log ends, and whether its records agree; claim it if it is shared."""
+        asked = {"_id": log.tenant}
+        if log.is_shared:
+            claim = {"$inc": {"claims": Int64(1)}}
+            found = await self._logs.find_one_and_update(asked, claim, session=session)
+        else:
+            found = await self._logs.find_one(asked, session=session)
+        head = head_of(found)
         beyond = await self._events.find_one(
-            {"t": tenant, "s": {"$gte": Int64(head.next)}},
+            {"t": log.tenant, "s": {"$gte": Int64(head.next)}},
             {"_id": True},
             hint=BY_SEQUENCE,
             session=session,

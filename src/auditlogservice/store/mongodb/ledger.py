@@ -62,8 +62,9 @@ class MongoLedgerStore:
             log = await self._logs.find_one({"_id": tenant})
             growing = growing_of(log) if log else {}
             found = {tile: growing[tile] for tile in names.values() if tile in growing}
-            full = self._tiles.find({"_id": {"$in": list(names)}})
-            return found | {names[one["_id"]]: bytes(one["h"]) async for one in full}
+            others = [name for name, tile in names.items() if tile not in found]
+            full = await self._tiles.find({"_id": {"$in": others}}).to_list() if others else []
+            return found | {names[one["_id"]]: bytes(one["h"]) for one in full}
 
     async def openings(self, tenant: str, first: int, end: int, *, content: bool) -> list[Opening]:
         with reading(), Deadline(self._timeout).limit():

@@ -21,6 +21,7 @@ and in `logs`, one for each tenant, which every append changes by compare-and-sw
     at     int64      the last timestamp
     tiles  document   level -> binary: the tiles of its tree that are not full
     holds  int64      grows with each hold that is placed, so that placing one and erasing collide
+    claims int64      grows where several processes append, so that of two only one goes on
 
 `tiles` has the full tiles: _id is `tenant/level/number`, `h` the hashes. The other collections
 hold few documents and have names that speak for themselves.
