@@ -2,7 +2,8 @@
 
 It makes events of the same shape with a fixed seed, asks each question several times with other
 values, newest and oldest first in turn, and prints medians and the 99th percentile. A store that
-holds events of an earlier run is used as it is, and only filled up.
+holds events of an earlier run is used as it is, and only filled up. `--shape skewed` has values
+that are ever rarer, that stand in one part of the log alone, and that never meet.
 
     python -m bench.questions --events 1000000
     python -m bench.questions --events 1000000 --store 'mongodb://127.0.0.1/bench?replicaSet=rs0'
@@ -36,12 +37,14 @@ from auditlogservice.filters import (
     Not,
     Words,
     all_of,
+    any_of,
 )
 from auditlogservice.runtime.settings import load_settings
 from auditlogservice.runtime.stores import Store, open_store
 from auditlogservice.store.port import PageQuery, Submission
 from auditlogservice.times import format_utc
 from bench.events import EVERY, START, draft
+from bench.shapes import INCIDENT_EVERY, KINDS, USERS, VOCABULARY, skewed
 
 Question: TypeAlias = Callable[[], Filter]
 
@@ -52,8 +55,9 @@ NAMES = ["User Logged In", "File Read", "Order Paid", "Key Rotated"]
 TYPES = ["auth.login", "file.read", "order.paid", "key.rotate"]
 
 
-def event(number: int, chance: random.Random) -> dict[str, object]:
+def event(number: int) -> dict[str, object]:
     """Return an event of about 350 bytes with a dozen fields."""
+    chance = random.Random(number)
     address = ".".join(str(chance.randrange(256)) for _ in range(3))
     return {
         "name": NAMES[number % 4],
@@ -71,12 +75,12 @@ def event(number: int, chance: random.Random) -> dict[str, object]:
     }
 
 
-async def fill(store: Store, events: int) -> None:
+async def fill(store: Store, events: int, shape: str) -> None:
     there = await store.events.end(TENANT)
     spent = 0.0
     for first in range(there, events, BATCH):
         drafts = tuple(
-            draft(number, event(number, random.Random(number)), tenant=TENANT, user="svc")
+            draft(number, SHAPES[shape][0](number), tenant=TENANT, user="svc")
             for number in range(first, min(first + BATCH, events))
         )
         start = time.perf_counter()
@@ -128,6 +132,46 @@ def questions(events: int, chance: random.Random) -> dict[str, Question]:
     }
 
 
+def skewed_questions(events: int, chance: random.Random) -> dict[str, Question]:
+    def kind(number: int) -> Filter:
+        return Is("event_type", KINDS[number])
+
+    def user(most: int) -> Filter:
+        return Is("actor.id", f"user-{chance.randrange(most)}")
+
+    def word(most: int) -> str:
+        return f"w{chance.randrange(most)}"
+
+    def amount(width: float) -> Filter:
+        low, path = chance.uniform(300, 900), "event_data.amount"
+        return all_of(Compare(path, "gte", f"{low}"), Compare(path, "lt", f"{low + width}"))
+
+    failure = Is("outcome", "failure")
+    newest = f"inc{max(0, events // INCIDENT_EVERY - 1)}"
+    return {
+        "common value": lambda: kind(0),
+        "any user": lambda: user(USERS),
+        "the oldest alone": lambda: Is("event_data.campaign", "spring"),
+        "the newest alone": lambda: Is("event_data.incident", newest),
+        "kind, failure, user": lambda: all_of(kind(2), failure, user(50)),
+        "two that never meet": lambda: all_of(kind(0), Is("source", "svc-1")),
+        "common, not success": lambda: all_of(kind(0), Not(Is("outcome", "success"))),
+        "60 users": lambda: any_of(*(user(USERS) for _ in range(60))),
+        "range, few": lambda: amount(1),
+        "range and failure": lambda: all_of(amount(100), failure),
+        "beginning, few": lambda: Like("actor.id", f"user-{chance.randrange(100, 500)}*"),
+        "beginning, the oldest": lambda: Like("event_data.campaign", "spr*"),
+        "any word": lambda: Words((word(VOCABULARY),)),
+        "phrase of common words": lambda: Words(("w0", "w1", "w2")),
+        "phrase": lambda: Words((word(50), word(50))),
+        "word, failure, kind": lambda: all_of(Words((word(50),)), failure, kind(3)),
+        "contains, common value": lambda: all_of(Contains("detail", "needle"), kind(20)),
+    }
+
+
+SHAPES = {"plain": (event, questions), "skewed": (skewed, skewed_questions)}
+
+
 async def ask(store: Store, question: Question, rounds: int) -> list[float]:
     """Return the seconds that each round took."""
     spent = []
@@ -149,12 +193,13 @@ async def run(options: argparse.Namespace) -> None:
     settings = load_settings(store=options.store, data_dir=options.data_dir)
     store = await open_store(settings)
     try:
-        await fill(store, options.events)
+        await fill(store, options.events, options.shape)
+        _, asked = SHAPES[options.shape]
         kind = settings.store_url.partition(":")[0]
         print(f"auditlogservice {__version__}, {kind}, {options.events:,} events,", end=" ")
         print(f"Python {platform.python_version()}, SQLite {apsw.sqlite_lib_version()}\n")
         print(f"{'first page of 100':28}{'p50 ms':>10}{'p99 ms':>10}")
-        for name, question in questions(options.events, random.Random(1)).items():
+        for name, question in asked(options.events, random.Random(1)).items():
             spent = [each * 1_000 for each in await ask(store, question, options.rounds)]
             print(f"{name:28}{median(spent):10.1f}{quantiles(spent, n=100)[98]:10.1f}")
     finally:
@@ -164,6 +209,7 @@ async def run(options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--shape", choices=SHAPES, default="plain")
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--store", help="sqlite:///… or mongodb://…; a file in --data-dir if not")
     parser.add_argument("--data-dir", type=Path, default=Path("build/bench"))

@@ -1,7 +1,8 @@
 """Pages of records that match: which way they are looked for, and the looking itself.
 
 There are two ways. Along the index of terms, candidates come in order of sequence if the way is
-a few exact terms; what takes in many terms (a prefix, a range) the server must collect and sort.
+some exact terms; where it takes in many terms (a prefix, a range), their places are collected
+first, and sorted.
 Along the sequence, every record is looked at, by the server: that is sooner done where many
 match. All of it ends when the time is up, here and on the server.
 """
@@ -12,9 +13,9 @@ import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from bson import ObjectId
+from bson import MinKey, ObjectId
 from pymongo import ASCENDING, DESCENDING
 
 from auditlogservice.bounds import bounds_of, is_only_bounds
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from pymongo.asynchronous.collection import AsyncCollection
+    from pymongo.asynchronous.cursor import AsyncCursor
 
     from auditlogservice.events import Record
     from auditlogservice.store.mongodb.schema import Document, Keys
@@ -43,9 +45,10 @@ Events: TypeAlias = "AsyncCollection[Document]"
 _CHUNK, _LONGEST_CHUNK = 100, 500  # candidates asked for at once while a page is filled
 _WINDOW, _LONGEST_WINDOW = 10_000, 40_000  # records that the server looks at in one go, in order
 _SPARSE = 50  # records for each candidate from which on the index is the shorter way
-_FEW = 1_000  # candidates that are collected and sorted without further thought
-_MANY = 20_000  # candidates that are more than it is worth to collect and sort
+_FEW = 1_000  # candidates that are looked at without further thought
+_MANY = 20_000  # candidates that are more than it is worth to find in the index and to sort
 _CHUNK_BYTES = 8 * 1024 * 1024  # of candidates that are in memory at once
+_PLACE = {"_id": False, "s": True}
 _GRACE = 0.3  # seconds for the server to say itself that the time is up
 
 
@@ -149,55 +152,113 @@ class Search:
         return await first_at(self._events, self._query.tenant, micros, self._milliseconds())
 
     async def _choose(self, left: Stretch) -> None:
-        """Take the shortest way there is, counting a little in the index."""
+        """Take the shortest way there is, having looked ahead a little in the index."""
         assert self._asked is not None  # noqa: S101 - or there is nothing to choose from
         there = ways(self._asked)
         in_order = [way for way in there if way.is_in_order]
-        if len(there) == len(in_order) == 1:
+        coarse = [way for way in there if not way.is_in_order]
+        if not coarse and len(in_order) == 1:
             await self._follow(in_order[0], left)
             return
         end = await end_of(self._events, self._query.tenant)
         left = left.beyond(end, "newest")
-        if not in_order and left.rows <= _WINDOW:
-            await self._walk(left)
+        if in_order:
+            way, part = await self._farthest(in_order, left, _FEW)
+            if part == left:
+                await self._follow(way, left)
+                return
+        if await self._collect(coarse, left, _FEW):
             return
-        counted = [
-            (await self._count(way, left, _FEW), number) for number, way in enumerate(there)
-        ]
-        count, number = min(counted)
-        if count < _FEW:
-            await self._follow(there[number], left)
-        elif in_order:
-            await self._follow(in_order[0], left)
-        else:
-            left = await self._walk(left, while_dense=True)
-            if self._is_full or await self._count(there[number], left, _MANY) >= _MANY:
-                await self._walk(left)
-            else:
-                await self._follow(there[number], left)
+        if in_order:
+            await self._follow_farthest(in_order, left)
+            return
+        left = await self._walk(left, while_dense=True)
+        if self._is_full or (left.rows > _WINDOW and await self._collect(coarse, left, _MANY)):
+            return
+        await self._walk(left)
 
-    async def _count(self, way: Way, left: Stretch, most: int) -> int:
-        """Count candidates on the way, up to `most` of each of its parts."""
-        # In a range of terms, the server would look at all in search of these sequences.
-        asked = {"s": left.condition()} if way.is_in_order else {}
-        return sum(
-            [
-                await self._events.count_documents(
-                    {"t": self._query.tenant, **condition, **asked},
-                    limit=most,
-                    hint=BY_TERM,
-                    maxTimeMS=self._milliseconds(),
-                )
-                for condition in way.conditions()
-            ]
+    async def _follow_farthest(self, in_order: list[Way], left: Stretch) -> None:
+        """Follow the way with the fewest candidates, and see from time to time which one it is.
+
+        What is rare in one part of a log may be common in another. To look ahead takes a
+        microsecond for each candidate, to look at it ten.
+        """
+        ahead = _FEW
+        while left and not self._is_full:
+            way, part = await self._farthest(in_order, left, ahead)
+            await self._follow(way, part)
+            left = left.beyond(part.last(self._query.order), self._query.order)
+            ahead = min(4 * ahead, _MANY)
+
+    async def _farthest(
+        self, in_order: list[Way], left: Stretch, ahead: int
+    ) -> tuple[Way, Stretch]:
+        """Return the way whose next so many candidates lead farthest, and how far they do."""
+        parts = [(await self._part_of(way, left, ahead), way) for way in in_order]
+        part, way = max(parts, key=lambda each: each[0].rows)
+        return way, part
+
+    async def _part_of(self, way: Way, left: Stretch, ahead: int) -> Stretch:
+        """Return the stretch of the next so many candidates: everything, if there are no more."""
+        order = self._query.order
+        # Of the index alone: no record is read.
+        following = await self._events.find_one(
+            {"t": self._query.tenant, "s": left.condition(), **way.condition()},
+            _PLACE,
+            sort=[("s", self._direction)],
+            hint=BY_TERM,
+            skip=ahead,
+            max_time_ms=self._milliseconds(),
         )
+        if following is None:
+            return left
+        return left.first(left.rows - left.beyond(following["s"], order).rows - 1, order)
+
+    async def _collect(self, coarse: list[Way], left: Stretch, most: int) -> bool:
+        """Look at all candidates of a way that has fewer than so many; False if none has."""
+        for way in coarse:
+            places = await self._places(way, most)
+            if len(places) < most:
+                await self._gather([place for place in places if place in left])
+                return True
+        return False
+
+    async def _places(self, way: Way, most: int) -> set[int]:
+        """Return where the candidates on the way lie in the log, or `most` of them."""
+        places: set[int] = set()
+        if way.terms:
+            condition = {"t": self._query.tenant, **way.condition()}
+            places = {entry["s"] async for entry in self._entries(condition, most)}
+        for low, high in way.intervals:
+            if len(places) < most:
+                # Bounds of the index, since for a condition the server would read each record:
+                # 20 µs instead of 1.5.
+                entries = self._entries({}, most).min(self._entry(low)).max(self._entry(high))
+                places |= {entry["s"] async for entry in entries}
+        return places
+
+    def _entries(self, condition: Document, most: int) -> AsyncCursor[Document]:
+        return self._events.find(
+            condition,
+            _PLACE,
+            hint=BY_TERM,
+            limit=most,
+            batch_size=most,
+            max_time_ms=self._milliseconds(),
+        )
+
+    def _entry(self, term: str | Document) -> list[tuple[str, Any]]:
+        """Return the place in BY_TERM before every record with this term."""
+        return [("t", self._query.tenant), ("terms", term), ("s", MinKey())]
 
     # ---- looking ----------------------------------------------------------------------------
 
     async def _walk(self, left: Stretch, *, while_dense: bool = False) -> Stretch:
         """Look at all records in order; return what is left once candidates are far between."""
         more = {} if self._asked is None else condition_of(self._asked)
-        window = left.rows if self._asked is None else _WINDOW
+        window = _WINDOW // 5 if while_dense else _WINDOW
+        if self._asked is None:
+            window = left.rows
         size = self._query.limit if self._decided else max(self._query.limit, _CHUNK)
         while left and not self._is_full:
             part = left.first(window, self._query.order)
@@ -214,28 +275,33 @@ class Search:
         return left
 
     async def _follow(self, way: Way, left: Stretch) -> None:
-        """Look at the candidates on the way, in order of sequence."""
-        assert self._asked is not None  # noqa: S101 - there is a way
-        checked = only_checked(condition_of(self._asked))
-        conditions = list(way.conditions())
-        # What has to be collected anyway may be looked at in longer pieces.
-        size = self._query.limit if way.is_in_order else max(self._query.limit, _CHUNK)
+        """Look at the candidates on a way that is in order."""
+        condition = way.condition() | self._checked()
+        size = self._query.limit
         while left and not self._is_full:
-            more = {"s": left.condition(), **checked}
-            parts = [
-                await self._ask(condition | more, BY_TERM, size, share=1 / len(conditions))
-                for condition in conditions
-            ]
-            merged = self._merged([part.documents for part in parts])
-            ends = [part.documents[-1]["s"] for part in parts if not part.is_all]
-            if not ends:
-                await self._take(merged)
+            chunk = await self._ask({"s": left.condition(), **condition}, BY_TERM, size)
+            await self._take(chunk.documents)
+            if chunk.is_all:
                 return
-            # Behind the nearest of these ends, its part of the index was not read yet.
-            nearest = min(ends) if self._query.order == "oldest" else max(ends)
-            left = left.beyond(nearest, self._query.order)
-            await self._take(one for one in merged if one["s"] not in left)
+            left = left.beyond(chunk.documents[-1]["s"], self._query.order)
             size = max(size, min(2 * size, _LONGEST_CHUNK))
+
+    async def _gather(self, places: list[int]) -> None:
+        """Look at the candidates at these places."""
+        checked = self._checked()
+        waiting = sorted(places, reverse=self._is_backwards)
+        size = max(self._query.limit, _CHUNK)
+        while waiting and not self._is_full:
+            condition = {"s": {"$in": waiting[:size]}, **checked}
+            chunk = await self._ask(condition, BY_SEQUENCE, size + 1)
+            await self._take(chunk.documents)
+            seen = size if chunk.is_all else waiting.index(chunk.documents[-1]["s"]) + 1
+            waiting = waiting[seen:]
+            size = max(size, min(2 * size, _LONGEST_CHUNK))
+
+    def _checked(self) -> Document:
+        assert self._asked is not None  # noqa: S101 - there is a way
+        return only_checked(condition_of(self._asked))
 
     async def _look_up(self, ids: Iterable[str], left: Stretch) -> None:
         condition = {"_id": {"$in": [ObjectId(one) for one in sorted(ids)]}}
@@ -246,11 +312,10 @@ class Search:
             max_time_ms=self._milliseconds(),
         )
         there = await found.to_list()
-        await self._take(self._merged([[one for one in there if one["s"] in left]]))
+        there.sort(key=lambda one: one["s"], reverse=self._is_backwards)
+        await self._take(one for one in there if one["s"] in left)
 
-    async def _ask(
-        self, condition: Document, hint: Keys, size: int, *, share: float = 1.0
-    ) -> _Chunk:
+    async def _ask(self, condition: Document, hint: Keys, size: int) -> _Chunk:
         """Return the first documents in order: `size` of them, or what one answer has room for.
 
         The index is told, not left to the planner. By a negative limit the server gives one
@@ -260,23 +325,18 @@ class Search:
         documents = await self._events.find(
             {"t": self._query.tenant, **condition, "gone": {"$exists": False}},
             RECORD,
-            sort=[("s", ASCENDING if self._query.order == "oldest" else DESCENDING)],
+            sort=[("s", self._direction)],
             hint=hint,
             limit=-size,
             batch_size=size,
             max_time_ms=self._milliseconds(),
         ).to_list()
-        kept, room = 0, _CHUNK_BYTES * share
+        kept, room = 0, _CHUNK_BYTES
         while kept < len(documents) and room > 0:
             room -= len(documents[kept]["p"])
             kept += 1
         del documents[kept:]
         return _Chunk(documents, is_all=kept < size and room > 0)
-
-    def _merged(self, parts: list[list[Document]]) -> list[Document]:
-        distinct = {document["s"]: document for part in parts for document in part}
-        backwards = self._query.order == "newest"
-        return [distinct[place] for place in sorted(distinct, reverse=backwards)]
 
     async def _take(self, documents: Iterable[Document]) -> None:
         """Take in what matches; in a thread, since others wait for the loop."""
@@ -294,6 +354,14 @@ class Search:
             if self._decided or self._matches(fields):
                 self._found.append(record)
                 self._bytes += len(record.payload)
+
+    @property
+    def _is_backwards(self) -> bool:
+        return self._query.order == "newest"
+
+    @property
+    def _direction(self) -> int:
+        return DESCENDING if self._is_backwards else ASCENDING
 
     @property
     def _is_full(self) -> bool:

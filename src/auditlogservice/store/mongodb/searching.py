@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from auditlogservice.store.mongodb.schema import Document
     from auditlogservice.store.port import Order
 
-_MERGED = 50  # terms that the server can merge in order of sequence; it sorts where it cannot
+# Terms that the server can merge in order of sequence; it would merge up to 200, unless its
+# internalQueryMaxScansToExplode says otherwise, and sorts where it does not.
+_MERGED = 150
+_FIRST = "\x00"  # a text with this at its end is the first one after that text
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +75,20 @@ class Way:
         """Whether the server finds the first candidates without looking at all of them."""
         return not self.ranges and len(self.terms) <= _MERGED
 
-    def conditions(self) -> Iterator[Document]:
-        """Yield questions that one part of the index each answers; together they are the way."""
-        if self.terms:
-            yield {"terms": {"$in": sorted(self.terms)}}
+    def condition(self) -> Document:
+        """Return what leads to the exact terms of the way."""
+        return {"terms": {"$in": sorted(self.terms)}}
+
+    @property
+    def intervals(self) -> Iterator[tuple[str, str | Document]]:
+        """Yield where in the index each range begins and ends; the end is not in it."""
         for each in self.ranges:
-            yield _within(each)
+            match each:
+                case Span(low, high):
+                    yield low, high + _FIRST
+                case Start(text):
+                    # In the order of BSON, objects come after all strings.
+                    yield text, _after(text) or {}
 
 
 def ways(asked: Asked) -> list[Way]:
