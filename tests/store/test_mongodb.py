@@ -329,7 +329,7 @@ class Overheard(pymongo.monitoring.CommandListener):
     def failed(self, event: pymongo.monitoring.CommandFailedEvent) -> None: ...
 
 
-_ASKABLE = ("find", "filter", "sort", "limit", "hint", "projection")
+_ASKABLE = ("find", "filter", "sort", "skip", "limit", "hint", "projection", "min", "max")
 
 
 def plans(

@@ -163,8 +163,8 @@ class Search:
         end = await end_of(self._events, self._query.tenant)
         left = left.beyond(end, "newest")
         if in_order:
-            way, part = await self._farthest(in_order, left, _FEW)
-            if part == left:
+            count, way = await self._rarest(in_order, left, _FEW)
+            if count < _FEW:
                 await self._follow(way, left)
                 return
         if await self._collect(coarse, left, _FEW):
@@ -195,8 +195,24 @@ class Search:
     ) -> tuple[Way, Stretch]:
         """Return the way whose next so many candidates lead farthest, and how far they do."""
         parts = [(await self._part_of(way, left, ahead), way) for way in in_order]
+        ending = [way for part, way in parts if part == left]
+        if ending:
+            return (await self._rarest(ending, left, ahead + 1))[1], left
         part, way = max(parts, key=lambda each: each[0].rows)
         return way, part
+
+    async def _rarest(self, in_order: list[Way], left: Stretch, most: int) -> tuple[int, Way]:
+        """Return the way with the fewest candidates, and how many: `most` are as good as more."""
+        counted = [(await self._count(way, left, most), way) for way in in_order]
+        return min(counted, key=lambda each: each[0])
+
+    async def _count(self, way: Way, left: Stretch, most: int) -> int:
+        return await self._events.count_documents(
+            {"t": self._query.tenant, "s": left.condition(), **way.condition()},
+            limit=most,
+            hint=BY_TERM,
+            maxTimeMS=self._milliseconds(),
+        )
 
     async def _part_of(self, way: Way, left: Stretch, ahead: int) -> Stretch:
         """Return the stretch of the next so many candidates: everything, if there are no more."""
