@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from auditlogservice.errors import MalformedInput
 from auditlogservice.events import EventId
+from auditlogservice.hashing import sha256_of
 from auditlogservice.times import format_utc
 
 SALT_BYTES = 32
@@ -37,7 +37,7 @@ def commitment(salt: bytes, event_id: EventId, payload: bytes) -> bytes:
     The prefix keeps it apart from every other hash that is made here.
     """
     name = event_id.encode()
-    return hashlib.sha256(b"".join((_COMMIT, salt, len(name).to_bytes(2), name, payload))).digest()
+    return sha256_of(b"".join((_COMMIT, salt, len(name).to_bytes(2), name, payload)))
 
 
 @dataclass(frozen=True, slots=True)

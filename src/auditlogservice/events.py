@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from auditlogservice.canonical import Json, dump
 from auditlogservice.errors import EventErased, Flaw, InputTooLarge, InvalidInput
+from auditlogservice.hashing import sha256_of
 from auditlogservice.times import format_utc, parse_rfc3339
 from auditlogservice.validation import validate
 
@@ -102,7 +103,7 @@ class Event:
     @property
     def fingerprint(self) -> Fingerprint:
         """Equal for equal events, whatever their spelling was."""
-        return Fingerprint(hashlib.sha256(self.body).digest())
+        return Fingerprint(sha256_of(self.body))
 
 
 def read_event(value: Json, *, now: datetime) -> Event:
@@ -210,7 +211,7 @@ class Record:
     def fingerprint(self) -> Fingerprint:
         """That of the event which the record was made of: all but what `Draft.payload` adds."""
         start, end = self.payload.index(b",") + 1, self.payload.rindex(b',"timestamp":"')
-        return Fingerprint(hashlib.sha256(b"{%b}" % self.payload[start:end]).digest())
+        return Fingerprint(sha256_of(b"{%b}" % self.payload[start:end]))
 
     def is_by(self, name: str) -> bool:
         """Whether `name` recorded it, told from what `Draft.payload` puts at the end."""

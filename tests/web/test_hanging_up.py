@@ -50,7 +50,7 @@ async def served(api: Api) -> AsyncIterator[int]:
 async def ask(port: int, user: dict[str, str]) -> asyncio.StreamWriter:
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     head = f"Host: test\r\nAuthorization: {user['Authorization']}\r\n"
-    writer.write(f"GET /events?detail[contains]=needle HTTP/1.1\r\n{head}\r\n".encode())
+    writer.write(f"GET /events?detail[contains]=timestamp HTTP/1.1\r\n{head}\r\n".encode())
     return writer
 
 

@@ -48,6 +48,7 @@ from auditlogservice.ledger.sharing.limiter import Limiter
 from auditlogservice.ledger.statistics import Statistics
 from auditlogservice.runtime.administration import open_clients, open_tenants
 from auditlogservice.runtime.anchoring import open_anchorer
+from auditlogservice.runtime.entropy import Entropy
 from auditlogservice.runtime.identity import open_issuer
 from auditlogservice.runtime.keys import TokenKeyFile
 from auditlogservice.runtime.lifespan import KeptStart
@@ -134,7 +135,7 @@ async def open_services(
             kept_for=keeping(known.retention),
             redact=Redacting(known.redaction, secret=secret),
             clock=clock,
-            entropy=secrets.token_bytes,
+            entropy=Entropy(),
             gauge=metrics,
             max_queued_events=settings.queue_events,
             max_queued_bytes=settings.queue_bytes,
