@@ -6,6 +6,7 @@ The vocabulary: pure values and functions, no I/O, no clock, no randomness.
 - `damage`: what a store gives back that was never put in, as a failure of ours.
 - `canonical`: JSON strict in, one spelling out (RFC 8785).
 - `times`: moments as text (RFC 3339).
+- `hashing`: SHA-256 of what is recorded.
 - `validation`: values against models, with a pointer for each flaw.
 - `events`: an event as told, a draft on its way in, a record as kept.
 - `filters`: questions about records, and the pure `matches()` that decides them.

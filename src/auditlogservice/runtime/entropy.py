@@ -17,7 +17,8 @@ class Entropy:
     """Gives random bytes, fit for keys; each of them once, whichever thread asks."""
 
     def __init__(self) -> None:
-        self._forget()
+        self._lock = Lock()
+        self._left = b""
         os.register_at_fork(after_in_child=self._forget)  # or two processes would give the same
 
     def __call__(self, size: int) -> bytes:

@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from auditlogservice.errors import AuditLogError
+from auditlogservice.runtime.interpreter import set_start_aside
 from auditlogservice.runtime.observability import logger
 
 if TYPE_CHECKING:
@@ -36,8 +37,10 @@ class KeptStart:
         async def hold(message: Message) -> None:
             if message["type"].endswith(".failed"):
                 failed.append(message)  # with a traceback; whether that is told is seen below
-            else:
-                await send(message)
+                return
+            if message["type"] == "lifespan.startup.complete":
+                set_start_aside()
+            await send(message)
 
         try:
             await self._app(scope, receive, hold)

@@ -50,6 +50,7 @@ from auditlogservice.runtime.administration import open_clients, open_tenants
 from auditlogservice.runtime.anchoring import open_anchorer
 from auditlogservice.runtime.entropy import Entropy
 from auditlogservice.runtime.identity import open_issuer
+from auditlogservice.runtime.interpreter import switch_often
 from auditlogservice.runtime.keys import TokenKeyFile
 from auditlogservice.runtime.lifespan import KeptStart
 from auditlogservice.runtime.memory import CheckpointFiles
@@ -65,7 +66,6 @@ from auditlogservice.runtime.settings import Settings, load_settings
 from auditlogservice.runtime.signals import on_stop_signal, stop_with_parent
 from auditlogservice.runtime.signing import signing_seeds
 from auditlogservice.runtime.stores import open_store, utc_now
-from auditlogservice.runtime.switching import switch_often
 from auditlogservice.web.app import create_app
 from auditlogservice.web.bodies import BatchRoom
 from auditlogservice.web.hosts import AllowedHosts

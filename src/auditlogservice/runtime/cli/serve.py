@@ -25,12 +25,12 @@ from auditlogservice.ledger.selfaudit import acts
 from auditlogservice.runtime.administration import open_administration
 from auditlogservice.runtime.cli.operator import operator
 from auditlogservice.runtime.http import BoundedHttp
+from auditlogservice.runtime.interpreter import switch_often
 from auditlogservice.runtime.keys import load_token_key
 from auditlogservice.runtime.lifespan import KeptStart
 from auditlogservice.runtime.metrics_folder import metrics_folder
 from auditlogservice.runtime.observability import configure_logs, forget_worker, logger
 from auditlogservice.runtime.settings import Settings, load_settings
-from auditlogservice.runtime.switching import switch_often
 from auditlogservice.runtime.tls import check_tls, server_context
 from auditlogservice.runtime.wiring import build_app, settle_ledger_keys
 

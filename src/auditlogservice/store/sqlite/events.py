@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import apsw
@@ -39,6 +40,10 @@ _KEPT = "SELECT id, sequence, payload, erased_at, erased_by, erased_why"
 _COLUMNS = (
     "row, id, tenant, sequence, timestamp, expires_at, commitment, salt, fingerprint, payload"
 )
+
+
+_VALUES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ROWS = 100  # inserted in one step
 
 
 class SqliteEventStore:
@@ -205,13 +210,16 @@ def _insert(connection: apsw.Connection, numbers: dict[str, int], admission: Adm
     if not admission.entries:
         return
     first = connection.execute("SELECT coalesce(max(row), 0) + 1 FROM records").get
-    connection.executemany(
-        f"INSERT INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            (row, *_columns(numbers[entry.draft.tenant], entry))
-            for row, entry in enumerate(admission.entries, first)
-        ),
-    )
+    rows = [
+        (row, *_columns(numbers[entry.draft.tenant], entry))
+        for row, entry in enumerate(admission.entries, first)
+    ]
+    for at in range(0, len(rows), _ROWS):
+        part = rows[at : at + _ROWS]
+        connection.execute(
+            f"INSERT INTO records ({_COLUMNS}) VALUES {', '.join([_VALUES] * len(part))}",
+            tuple(chain.from_iterable(part)),
+        )
     # In one step, which lets go of the GIL once: with a step for each record, this thread and one
     # that prepares a batch passed it to each other, and the event loop waited for 200 ms.
     texts = tuple(
