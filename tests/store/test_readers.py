@@ -44,6 +44,14 @@ async def test_many_who_ask_at_once_are_told_what_is_their_own(readers: Readers)
             tasks.create_task(ask_again_and_again(first))
 
 
+async def test_one_thread_serves_who_takes_little_time(
+    readers: Readers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auditlogservice.store.sqlite.readers._PATIENCE", SOON)
+    names = [readers.run(lambda: threading.current_thread().name) for _ in range(50)]
+    assert len(set(await asyncio.gather(*names))) == 1
+
+
 async def test_nobody_waits_behind_one_who_takes_long(readers: Readers) -> None:
     may_end = threading.Event()
     async with asyncio.timeout(SOON), asyncio.TaskGroup() as tasks:
