@@ -198,6 +198,12 @@ def test_who_reserved_much_sends_nobody_away_and_is_not_sent_away() -> None:
     assert queue.put("quiet", ("quiet", 0), Load(11)) == [("waiting", 39)]
 
 
+def test_another_makes_room_where_who_holds_most_has_little_waiting() -> None:
+    queue = filled(("reserving", 1), ("noisy", 49))
+    queue.reserve("reserving", Load(50))
+    assert queue.put("quiet", ("quiet", 0), Load(2)) == [("noisy", 48), ("noisy", 47)]
+
+
 def test_what_room_was_reserved_for_is_let_in_whole_even_if_it_is_larger() -> None:
     queue = filled(("other", 90))
     reserved, _ = queue.reserve("late", Load(5))

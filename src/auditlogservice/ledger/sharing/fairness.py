@@ -150,35 +150,45 @@ class FairQueue(Generic[T]):
 
     def _make_room(self, source: Hashable, load: Load) -> list[T]:
         """Send away what `_leaving` says, and return it. Raises Overloaded, and nobody leaves."""
-        largest, leaving = self._leaving(source, load)
+        whose, leaving = self._leaving(source, load)
         for item in leaving:
-            self.withdraw(largest, item)
+            self.withdraw(whose, item)
         return leaving
 
     def _leaving(self, source: Hashable, load: Load) -> tuple[Hashable, list[T]]:
-        """Return who holds most, and its newest items that would have to go.
+        """Return who makes room, and its newest items that would have to go.
 
-        Raises Overloaded if that is not enough, or if it would then hold less than who asks.
+        That is who holds most; or the next one, where most of that is reserved and too little of
+        it waits. Raises Overloaded if nobody has enough, or would then hold less than who asks.
         """
-        largest = max(self._lines, key=lambda each: self._fill(self._held(each)), default=None)
-        if largest is None:
-            raise Overloaded
-        rest, own = self._held(largest), self._held(source)
+        own = self._held(source)
         wanted = self._fill(Load(own.pieces + load.pieces, own.bytes + load.bytes))
+        for each in sorted(self._lines, key=lambda one: self._fill(self._held(one)), reverse=True):
+            if self._fill(self._held(each)) < wanted:
+                break
+            leaving = self._leaving_of(each, load, wanted)
+            if leaving is not None:
+                return each, leaving
+        raise Overloaded
+
+    def _leaving_of(self, source: Hashable, load: Load, wanted: float) -> list[T] | None:
+        """Return what the source would send away; None if it has too little for it.
+
+        That is also so if it would then hold less than is `wanted`.
+        """
+        rest = self._held(source)
         pieces = self._pieces + self._reserved_pieces + load.pieces - self._room.pieces
         size = self._bytes + self._reserved_bytes + load.bytes - self._room.bytes
         leaving: list[T] = []
-        for item, newest in reversed(self._lines[largest].items):
+        for item, newest in reversed(self._lines[source].items):
             if pieces <= 0 and size <= 0:
                 break
             leaving.append(item)
             pieces, size = pieces - newest.pieces, size - newest.bytes
             rest = Load(rest.pieces - newest.pieces, rest.bytes - newest.bytes)
             if self._fill(rest) < wanted:
-                raise Overloaded
-        if pieces > 0 or size > 0:
-            raise Overloaded
-        return largest, leaving
+                return None
+        return leaving if pieces <= 0 and size <= 0 else None
 
     def _held(self, source: Hashable) -> Load:
         """How much of the source waits, or has room reserved for it."""
