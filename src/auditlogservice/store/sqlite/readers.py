@@ -93,8 +93,8 @@ class Readers:
             is_waited = bool(self._waiting) and len(self._began) < self._number
             if is_waited and all(now - since >= _PATIENCE for since in self._began.values()):
                 serving = _Serving()
+                self._threads.submit(self._serve, serving, loop)  # which waits for this lock
                 self._began[serving] = now
-                self._threads.submit(self._serve, serving, loop)
         if is_waited and self._timer is None:
             self._timer = loop.call_later(_PATIENCE, self._look_again, loop)
 
