@@ -71,3 +71,11 @@ async def test_who_no_longer_waits_keeps_nothing_from_the_others(readers: Reader
         for one in asked[::2]:
             one.cancel()
         assert await asyncio.gather(*asked[1::2]) == [2] * 10
+
+
+async def test_who_asks_after_the_end_is_told_so_each_time() -> None:
+    closed = Readers(1, "test")
+    closed.close()
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="shutdown"):
+            await asyncio.wait_for(closed.run(lambda: None), SOON)
