@@ -90,7 +90,7 @@ _SHAPES = (
     ),
     _Shape("card-number", re.compile(_CARD_NUMBER.encode()), re.compile(_CARD_NUMBER), _is_card),
 )
-*_, _CARD = _SHAPES
+_CARD = _SHAPES[-1]
 _GLANCES = tuple(dict.fromkeys(shape.glance for shape in _SHAPES if shape is not _CARD))
 # With all digits alike and what may stand between them gone, a long number is easily seen.
 _LIKE_A_CARD = b"0" * 13

@@ -188,8 +188,8 @@ def _spellings(text: str) -> Iterator[str]:
 
 # ---- what a record has ------------------------------------------------------------
 #
-# The largest part of what recording costs (docs/performance.md). So it is one walk without
-# generators, and the words of all texts are found at once.
+# The largest part of what recording costs (docs/performance.md). So it is one walk, which has a
+# generator for arrays alone, and the words of all texts are found at once.
 
 
 def terms_of(fields: dict[str, Json]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ PACKAGE = Path(auditlogservice.__file__).parent
 # Bounds of the service's own, which are no number that a caller could keep to.
 NOT_TOLD = {
     "web.bodies.MAX_BATCHES": "how much is in the process at once",
-    "web.bodies.MAX_PARSED": "the same",
+    "web.bodies.MAX_PREPARED": "the same",
     "web.bodies.MAX_PAUSE": "a time, and a problem that says it",
     "web.routes.exports.MAX_STALL": "the same",
     "web.routes.follow.MAX_STALL": "the same",

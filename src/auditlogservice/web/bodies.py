@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MAX_BATCH_BYTES = 16 * 1024 * 1024
 MAX_BATCHES = 24  # of which one client has at most 16
-MAX_PARSED = 1
+MAX_PREPARED = 1
 MAX_FORM_BYTES = 16 * 1024
 MAX_USER_BYTES = 16 * 1024
 MAX_SEARCH_BYTES = 256 * 1024
@@ -38,7 +38,7 @@ MAX_GOVERNING_BYTES = 96 * 1024
 MAX_PAUSE = 30.0  # seconds without a byte
 MIN_RATE = 32 * 1024  # bytes a second, on average, once MAX_PAUSE is over
 
-_TURN_PATIENCE = 60.0  # seconds; some times what all that may wait before it takes
+_TURN_PATIENCE = 60.0  # seconds; several times as long as all that may wait before it take
 
 _INLINE = 256 * 1024  # bytes whose unpacking others hardly notice; a thread takes time to ask
 
@@ -118,7 +118,7 @@ class BatchRoom:
 
     def __init__(self, *, places: int = MAX_BATCHES) -> None:
         self._places = Places(places, share=2)
-        self.turns = Turns(MAX_PARSED, waiting=places, seconds=_TURN_PATIENCE)
+        self.turns = Turns(MAX_PREPARED, waiting=places, seconds=_TURN_PATIENCE)
 
     def place(self, source: Hashable) -> AbstractContextManager[None]:
         """Take a place. Raises Overloaded if there is none: a body that waits would need one."""

@@ -172,7 +172,7 @@ class _Exchange:
         return [
             *own,
             (b"x-request-id", self._scope["request_id"].encode()),
-            *(each for each in _ALWAYS[self._scope["scheme"] == "https"] if each[0] not in told),
+            *(each for each in _ALWAYS[self._scope["scheme"]] if each[0] not in told),
             # A refusal says itself what refused it.
             *(each for each in _raw(limits) if each[0] not in told),
         ]
@@ -187,6 +187,6 @@ def _raw(headers: Mapping[str, str]) -> list[RawHeader]:
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
-# As they go out, over http and over https: made once, since every answer has them.
-_ALWAYS = [_raw(security_headers("http")), _raw(security_headers("https"))]
+# By scheme, as they go out: made once, since every answer has them.
+_ALWAYS = {scheme: _raw(security_headers(scheme)) for scheme in ("http", "https")}
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -245,7 +245,7 @@ class Search:
         if way.terms:
             condition = {"t": self._query.tenant, **way.condition()}
             places = {entry["s"] async for entry in self._entries(condition, most)}
-        for low, high in way.intervals:
+        for low, high in way.intervals():
             if len(places) < most:
                 # Bounds of the index, since for a condition the server would read each record:
                 # 20 µs instead of 1.5.

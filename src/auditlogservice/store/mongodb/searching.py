@@ -79,7 +79,6 @@ class Way:
         """Return what leads to the exact terms of the way."""
         return {"terms": {"$in": sorted(self.terms)}}
 
-    @property
     def intervals(self) -> Iterator[tuple[str, str | Document]]:
         """Yield where in the index each range begins and ends; the end is not in it."""
         for each in self.ranges:

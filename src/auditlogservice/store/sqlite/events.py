@@ -40,8 +40,6 @@ _KEPT = "SELECT id, sequence, payload, erased_at, erased_by, erased_why"
 _COLUMNS = (
     "row, id, tenant, sequence, timestamp, expires_at, commitment, salt, fingerprint, payload"
 )
-
-
 _VALUES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ROWS = 100  # inserted in one step
 
@@ -220,8 +218,9 @@ def _insert(connection: apsw.Connection, numbers: dict[str, int], admission: Adm
             f"INSERT INTO records ({_COLUMNS}) VALUES {', '.join([_VALUES] * len(part))}",
             tuple(chain.from_iterable(part)),
         )
-    # In one step, which lets go of the GIL once: with a step for each record, this thread and one
-    # that prepares a batch passed it to each other, and the event loop waited for 200 ms.
+    # In one step, which lets go of the interpreter's lock once: with a step for each record, this
+    # thread and one that prepares a batch passed it to each other, and the event loop waited for
+    # 200 ms.
     texts = tuple(
         words(numbers[entry.draft.tenant], entry.draft.terms) for entry in admission.entries
     )

@@ -53,10 +53,6 @@ class _Waiting:
             self.answer.set_exception(self.error)
 
 
-class _Serving:
-    """A thread that serves."""
-
-
 class Readers:
     """So many threads and connections. `idle` has the connections that nobody uses now.
 
@@ -69,11 +65,13 @@ class Readers:
         self._threads = ThreadPoolExecutor(number, thread_name_prefix=name)
         self._waiting: deque[_Waiting] = deque()
         self._done: deque[_Waiting] = deque()
-        self._began: dict[_Serving, float] = {}  # the threads that serve, and at this since when
+        # A mark for each thread that serves, with when it began what it is at.
+        self._began: dict[object, float] = {}
         self._lock = threading.Lock()  # for these three, but that `_tell` may take from `_done`
         self._timer: asyncio.TimerHandle | None = None
 
     def open(self, connect: Callable[[], apsw.Connection]) -> None:
+        """Make a connection for each thread. Raises what `connect` raises."""
         for _ in range(self._number):
             self.idle.put(connect())
 
@@ -83,27 +81,27 @@ class Readers:
         answer: asyncio.Future[T] = loop.create_future()
         with self._lock:
             self._waiting.append(_Waiting(work, answer))
-        self._see_to_it(loop)
+        self._start_if_stuck(loop)
         return await answer
 
-    def _see_to_it(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _start_if_stuck(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start a thread if none that runs gets on; look again as long as somebody waits."""
         now = time.monotonic()
         with self._lock:
-            is_waited = bool(self._waiting) and len(self._began) < self._number
-            if is_waited and all(now - since >= _PATIENCE for since in self._began.values()):
-                serving = _Serving()
-                self._threads.submit(self._serve, serving, loop)  # which waits for this lock
-                self._began[serving] = now
-        if is_waited and self._timer is None:
+            may_start = bool(self._waiting) and len(self._began) < self._number
+            if may_start and all(now - since >= _PATIENCE for since in self._began.values()):
+                mark = object()
+                self._threads.submit(self._serve, mark, loop)  # which waits for this lock
+                self._began[mark] = now
+        if may_start and self._timer is None:
             self._timer = loop.call_later(_PATIENCE, self._look_again, loop)
 
     def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
-        self._see_to_it(loop)
+        self._start_if_stuck(loop)
 
-    def _serve(self, serving: _Serving, loop: asyncio.AbstractEventLoop) -> None:
-        while waiting := self._next(serving):
+    def _serve(self, mark: object, loop: asyncio.AbstractEventLoop) -> None:
+        while waiting := self._next(mark):
             waiting.do()
             with self._lock:
                 self._done.append(waiting)
@@ -112,12 +110,12 @@ class Readers:
             if is_first:
                 loop.call_soon_threadsafe(self._tell)
 
-    def _next(self, serving: _Serving) -> _Waiting | None:
+    def _next(self, mark: object) -> _Waiting | None:
         with self._lock:
             if self._waiting:
-                self._began[serving] = time.monotonic()
+                self._began[mark] = time.monotonic()
                 return self._waiting.popleft()
-            del self._began[serving]  # so that what comes now starts a thread
+            del self._began[mark]  # so that what comes now starts a thread
             return None
 
     def _tell(self) -> None:
