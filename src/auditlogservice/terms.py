@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import string
 import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -305,11 +306,11 @@ def _always_terms(fields: dict[str, Json]) -> dict[str, None]:
     return terms
 
 
+_IN_WORDS = f"{string.ascii_letters}{string.digits}_"
+# Without case, and a blank for whatever is in no word.
 _WORDS_APART = bytes(
-    ord(chr(code).lower()) if code in range(128) and (chr(code).isalnum() or chr(code) == "_")
-    else ord(" ")
-    for code in range(256)
-)  # fmt: skip
+    ord(chr(code).lower() if chr(code) in _IN_WORDS else " ") for code in range(256)
+)
 
 
 def _word_terms(text: str) -> list[str]:

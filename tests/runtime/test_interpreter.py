@@ -35,6 +35,7 @@ def thawing() -> Iterator[None]:
 @pytest.mark.usefixtures("thawing")
 async def test_what_the_start_has_made_is_not_looked_through_again() -> None:
     made = [object()]
+    sent: list[Message] = []
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         assert any(each is made for each in gc.get_objects())
@@ -43,7 +44,9 @@ async def test_what_the_start_has_made_is_not_looked_through_again() -> None:
     async def receive() -> Message:
         return {"type": "lifespan.startup"}
 
-    async def send(_message: Message) -> None:
+    async def send(message: Message) -> None:
+        sent.append(message)
         assert not any(each is made for each in gc.get_objects())
 
     await KeptStart(app)({"type": "lifespan"}, receive, send)
+    assert sent == [{"type": "lifespan.startup.complete"}]

@@ -1,4 +1,4 @@
-"""The start of the application, so that a setup which it refuses is told in a line.
+"""The start of the application: what it refuses is told in a line, and what it made is set aside.
 
 The server would print a traceback for any failure. That is right for a defect, and wrong for a
 failure raised on purpose, whose message says what to do.

@@ -41,7 +41,7 @@ _COLUMNS = (
     "row, id, tenant, sequence, timestamp, expires_at, commitment, salt, fingerprint, payload"
 )
 _VALUES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_ROWS = 100  # inserted in one step
+_ROWS = 100  # inserted in one step; SQLite takes 32,766 values in a statement
 
 
 class SqliteEventStore:
@@ -208,26 +208,7 @@ def _insert(connection: apsw.Connection, numbers: dict[str, int], admission: Adm
     if not admission.entries:
         return
     first = connection.execute("SELECT coalesce(max(row), 0) + 1 FROM records").get
-    rows = [
-        (row, *_columns(numbers[entry.draft.tenant], entry))
-        for row, entry in enumerate(admission.entries, first)
-    ]
-    for at in range(0, len(rows), _ROWS):
-        part = rows[at : at + _ROWS]
-        connection.execute(
-            f"INSERT INTO records ({_COLUMNS}) VALUES {', '.join([_VALUES] * len(part))}",
-            tuple(chain.from_iterable(part)),
-        )
-    # In one step, which lets go of the interpreter's lock once: with a step for each record, this
-    # thread and one that prepares a batch passed it to each other, and the event loop waited for
-    # 200 ms.
-    texts = tuple(
-        words(numbers[entry.draft.tenant], entry.draft.terms) for entry in admission.entries
-    )
-    connection.execute(
-        "INSERT INTO terms (rowid, words) SELECT ? + rowid, value FROM carray(?)",
-        (first - 1, apsw.carray(texts)),
-    )
+    _insert_entries(connection, numbers, admission.entries, first)
     connection.executemany(
         "UPDATE tenants SET next_sequence=?, last_timestamp=? WHERE number=?",
         (
@@ -244,6 +225,31 @@ def _insert(connection: apsw.Connection, numbers: dict[str, int], admission: Adm
             for name, changed in admission.tiles.items()
             for tile, hashes in changed.items()
         ),
+    )
+
+
+def _insert_entries(
+    connection: apsw.Connection, numbers: dict[str, int], entries: Seq[Entry], first: int
+) -> None:
+    """Insert records and their index, in few steps.
+
+    Each step of SQLite lets go of the interpreter's lock. With one for each record, this thread
+    and one that prepares a batch passed the lock to each other, and the event loop waited.
+    """
+    rows = [
+        (row, *_columns(numbers[entry.draft.tenant], entry))
+        for row, entry in enumerate(entries, first)
+    ]
+    for at in range(0, len(rows), _ROWS):
+        part = rows[at : at + _ROWS]
+        connection.execute(
+            f"INSERT INTO records ({_COLUMNS}) VALUES {', '.join([_VALUES] * len(part))}",
+            tuple(chain.from_iterable(part)),
+        )
+    texts = tuple(words(numbers[entry.draft.tenant], entry.draft.terms) for entry in entries)
+    connection.execute(
+        "INSERT INTO terms (rowid, words) SELECT ? + rowid, value FROM carray(?)",
+        (first - 1, apsw.carray(texts)),
     )
 
 
