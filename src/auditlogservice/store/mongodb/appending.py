@@ -28,6 +28,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
@@ -84,6 +85,10 @@ T = TypeVar("T")
 # Shares of the time limit: what is left after each is for the step that follows it.
 _WRITING = 0.7
 _COMMITTING = 0.9
+
+# Records that are decided about and encoded in one go: some 5 ms, in which nobody is answered.
+# With 2,000, a whole group, it was 70.
+_PORTION = 200
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.008, 0.25
 # Before another attempt. Between two transactions of a process that has much to write, a log is
@@ -261,13 +266,16 @@ class Appender:
     ) -> Admission:
         """Decide, and write what is new: first the head, on which a loser fails soonest."""
         known = await self._known(session, tenant, ids)
-        admission = admit(submissions, known=known, heads={tenant: head})
+        decide = partial(admit, submissions, known=known, heads={tenant: head})
+        few = sum(len(each.drafts) for each in submissions) <= _PORTION
+        admission = decide() if few else await asyncio.to_thread(decide)
         if admission.entries:
             await self._swap(session, tenant, head, admission.heads[tenant])
             if full := full_tiles(tenant, admission.tiles[tenant]):
                 await self._tiles.insert_many(full, session=session)
-            documents = [document_of(entry) for entry in admission.entries]
-            await self._events.insert_many(documents, session=session)
+            for at in range(0, len(admission.entries), _PORTION):
+                part = admission.entries[at : at + _PORTION]
+                await self._events.insert_many(map(document_of, part), session=session)
         return admission
 
     async def _swap(self, session: AsyncClientSession, tenant: str, old: Head, new: Head) -> None:
