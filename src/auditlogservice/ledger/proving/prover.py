@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -86,15 +87,12 @@ class Prover:
         if kept is None:
             raise EventNotFound
         index = kept.sequence
-        signed = await self._signer.covering(tenant, index)
-        note = Note.parse(signed.note)
-        checkpoint = Checkpoint.parse(note.text)
-        plan = inclusion_plan(index, checkpoint.size)
-        tiles = await self._ledger.tiles(tenant, tiles_of(plan))
-        found = await self._ledger.openings(tenant, index, index + 1, content=True)
+        (note, checkpoint, hashes), found = await asyncio.gather(
+            self._path(tenant, index),
+            self._ledger.openings(tenant, index, index + 1, content=True),
+        )
         if not found:
             raise ProofInvalid("the record's entry is missing")
-        hashes = hashes_of(plan, tiles)
         verify_inclusion(
             hashes,
             index=index,
@@ -103,6 +101,13 @@ class Prover:
             root=checkpoint.root,
         )
         return Proven(found[0], EntryProof(index, hashes, note))
+
+    async def _path(self, tenant: str, index: int) -> tuple[Note, Checkpoint, tuple[bytes, ...]]:
+        """Return a checkpoint that covers the record, and the hashes between the two."""
+        note = Note.parse((await self._signer.covering(tenant, index)).note)
+        checkpoint = Checkpoint.parse(note.text)
+        plan = inclusion_plan(index, checkpoint.size)
+        return note, checkpoint, hashes_of(plan, await self._ledger.tiles(tenant, tiles_of(plan)))
 
     async def consistency(self, tenant: str, old: int, new: int) -> tuple[bytes, ...]:
         """Return the proof that the tree of `new` leaves extends that of `old`.
