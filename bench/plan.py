@@ -26,10 +26,9 @@ TINY = Plan(
     name="tiny", sizes=(200,), rounds=1, seconds=0.2, batches=1, batch_events=50, asked=5,
     workers=(),
 )  # fmt: skip
-# What one process does over MongoDB is seen elsewhere in it.
 QUICK = Plan(
     name="quick", sizes=(1_000, 4_000), rounds=2, seconds=1, batches=1, batch_events=1_000,
-    asked=30, workers=(2,),
+    asked=30, workers=(),
 )  # fmt: skip
 # The naive service takes a second and more for some answers here: a turn has to see several.
 FULL = Plan(
