@@ -1,4 +1,4 @@
-"""Pages of records that match: which way they are looked for, and the looking itself.
+"""Pages of records that match: which way candidates are looked for, and how they are read.
 
 There are two ways. Along the index of terms, candidates come in order of sequence if the way is
 some exact terms; where it takes in many terms (a prefix, a range), their places are collected
@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from bson import MinKey, ObjectId
 from pymongo import ASCENDING, DESCENDING
 
-from auditlogservice.bounds import bounds_of, is_only_bounds
+from auditlogservice.bounds import bounds_of
 from auditlogservice.errors import QueryTimeout, StoreUnreachable
-from auditlogservice.filters import matcher
-from auditlogservice.glance import glance_for
+from auditlogservice.store.filling import Filling
 from auditlogservice.store.mongodb.deadline import Deadline
 from auditlogservice.store.mongodb.documents import RECORD, record_of
 from auditlogservice.store.mongodb.failures import asking
@@ -91,12 +90,7 @@ class Search:
         self._deadline = Deadline(seconds)
         self._bounds = bounds_of(query.where)
         self._asked = asked_by(query.where)
-        # Where only bounds are asked for, the records between them match.
-        self._decided = is_only_bounds(query.where)
-        self._matches = matcher(query.where)
-        self._may_match = glance_for(query.where)
-        self._found: list[Record] = []
-        self._bytes = 0
+        self._filling = Filling(query)
 
     async def page(self) -> list[Record]:
         async with self._limited():
@@ -107,7 +101,7 @@ class Search:
                 await self._walk(left)
             else:
                 await self._choose(left)
-        return self._found
+        return self._filling.records
 
     # ---- time ---------------------------------------------------------------------------
 
@@ -275,7 +269,7 @@ class Search:
         window = _WINDOW // 5 if while_dense else _WINDOW
         if self._asked is None:
             window = left.rows
-        size = self._query.limit if self._decided else max(self._query.limit, _CHUNK)
+        size = self._query.limit if self._filling.is_decided else max(self._query.limit, _CHUNK)
         while left and not self._is_full:
             part = left.first(window, self._query.order)
             chunk = await self._ask({"s": part.condition(), **more}, BY_SEQUENCE, size)
@@ -362,14 +356,8 @@ class Search:
         for document in documents:
             if self._is_full:
                 return
-            # Parsing a record that does not match takes ten times as long as this glance.
-            if not self._may_match(document["p"]):
-                continue
-            record = record_of(document)
-            fields = record.checked_fields()  # also where nothing is left to decide
-            if self._decided or self._matches(fields):
-                self._found.append(record)
-                self._bytes += len(record.payload)
+            if self._filling.may_match(document["p"]):
+                self._filling.take(record_of(document))
 
     @property
     def _is_backwards(self) -> bool:
@@ -381,5 +369,4 @@ class Search:
 
     @property
     def _is_full(self) -> bool:
-        query = self._query
-        return len(self._found) >= query.limit or self._bytes >= query.most_bytes
+        return self._filling.is_full

@@ -20,10 +20,9 @@ from auditlogservice.asked import (
     is_coarse,
     starts_of,
 )
-from auditlogservice.bounds import bounds_of, is_only_bounds
+from auditlogservice.bounds import bounds_of
 from auditlogservice.events import EventId, Record, Sequence
-from auditlogservice.filters import matcher
-from auditlogservice.glance import glance_for
+from auditlogservice.store.filling import Filling
 from auditlogservice.terms import asked_by, terms_of
 
 if TYPE_CHECKING:
@@ -90,16 +89,12 @@ class Search:
         self._query = query
         self._watch = watch
         self._bounds = bounds_of(query.where)
-        # Where only bounds are asked for, the rows between them match.
-        self._decides = None if is_only_bounds(query.where) else matcher(query.where)
-        self._may_match = glance_for(query.where)
-        self._found: list[Record] = []
-        self._bytes = 0
+        self._filling = Filling(query)
 
     def page(self) -> list[Record]:
         if self._bounds.ids is not None:
             self._look_up_ids()
-            return self._found
+            return self._filling.records
         low, high = self._sequences()
         asked = asked_by(self._query.where)
         if asked is None:
@@ -108,7 +103,7 @@ class Search:
             self._look(self._with_terms(low, high, asked))
         else:
             self._probe(low, high, asked)
-        return self._found
+        return self._filling.records
 
     # ---- looking ---------------------------------------------------------------------
 
@@ -127,7 +122,7 @@ class Search:
             low = seen[-1].sequence + 1
         sample = [terms_of(record.fields()) for record in seen[:: _PROBED // _SAMPLE]]
         narrowed = self._narrowed(asked, sample)
-        if narrowed is None or len(self._found) * _FREQUENT >= len(seen):
+        if narrowed is None or len(self._filling.records) * _FREQUENT >= len(seen):
             self._look(self._in_order(low, high))
         else:
             self._look(self._with_terms(low, high, narrowed))
@@ -176,23 +171,15 @@ class Search:
         return sum(1 for _ in rows) < _FEW
 
     def _take(self, sequence: int, event_id: bytes, payload: bytes | None) -> None:
-        # A page without an index is mostly of records that a glance turns away in a microsecond;
-        # to parse them took 10 to 60.
-        if payload is None or not self._may_match(payload):
+        if payload is None or not self._filling.may_match(payload):
             return
-        record = _record(sequence, event_id, payload)
-        fields = record.checked_fields()  # also where nothing is left to decide
-        if self._decides is not None:
+        if not self._filling.is_decided:
             self._watch.check()  # which SQLite does too, but not while a record is looked at
-            if not self._decides(fields):
-                return
-        self._found.append(record)
-        self._bytes += len(payload)
+        self._filling.take(_record(sequence, event_id, payload))
 
     @property
     def _is_full(self) -> bool:
-        query = self._query
-        return len(self._found) >= query.limit or self._bytes >= query.most_bytes
+        return self._filling.is_full
 
     @property
     def _is_backwards(self) -> bool:
