@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence as Seq
     from datetime import datetime
 
-    from auditlogservice.events import Erasure, EventId, Kept, Record, Sequence
+    from auditlogservice.events import Erasure, EventId, Kept, Listing, Record, Sequence
     from auditlogservice.store.port import Answer, Burial, EventStore, Held, PageQuery, Submission
 
 Fault: TypeAlias = Literal["lost", "persisted"]
@@ -45,6 +45,9 @@ class Faulty:
 
     async def page(self, query: PageQuery) -> list[Record]:
         return await self.store.page(query)
+
+    async def listing(self, query: PageQuery) -> Listing:
+        return await self.store.listing(query)
 
     async def end(self, tenant: str) -> Sequence:
         return await self.store.end(tenant)

@@ -15,6 +15,7 @@ from auditlogservice.canonical import dump, parse
 from auditlogservice.errors import InputTooLarge, InvalidInput
 from auditlogservice.events import (
     MAX_EVENT_BYTES,
+    Listing,
     Record,
     Sequence,
     derive_event_id,
@@ -315,3 +316,22 @@ def test_an_answer_is_the_stored_bytes_and_the_sequence(sent: Draft, sequence: i
     record = _record(sent, NOON, sequence)
     assert orjson.loads(record.answer()) == record.fields()
     assert record.answer() == record.payload[:-1] + b',"sequence":%d}' % sequence
+
+
+# In the place of anything that a source may nest: what the end of a record looks like.
+_ENDINGS = st.sampled_from([
+    {"user_id": "alice"}, {"user_id": "alice", "sequence": 0}, {"z": {"user_id": "alice"}},
+    {"a": ',"user_id":"alice","sequence":'}, [{"sequence": 1, "user_id": "alice", "a": 2}],
+])  # fmt: skip
+
+
+@given(st.lists(st.tuples(_ENDINGS, st.sampled_from(["alice", "bob", 'al"ice'])), max_size=4))
+def test_a_listing_is_by_who_recorded_all_of_it(made: list[tuple[Json, str]]) -> None:
+    records = [
+        Record(id=sent.id, sequence=Sequence(place), payload=sent.payload(NOON))
+        for place, (nested, user) in enumerate(made)
+        for sent in [draft(told(event_data={"it": nested}), user=user)]
+    ]
+    listing = Listing(answers=b",".join(each.answer() for each in records), count=len(records))
+    for name in ("alice", "bob", 'al"ice', "nobody"):
+        assert listing.is_by(name) == all(record.is_by(name) for record in records)

@@ -234,6 +234,30 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Records of a log as they go out together: the `answer` of each, joined by commas.
+
+    `beyond` is the sequence of the last one if further ones match, else None. Not made of
+    `Record` objects where a store can do without them: those of a page cost more than to read it.
+    """
+
+    answers: bytes = b""
+    count: int = 0
+    beyond: Sequence | None = None
+
+    def __len__(self) -> int:
+        return self.count
+
+    def is_by(self, name: str) -> bool:
+        """Whether `name` recorded all of them, told as `Record.is_by` tells it of one.
+
+        No record has this text a second time, so that one could stand for another: between
+        quotes it would be escaped, and within one object `sequence` sorts before `user_id`.
+        """
+        return self.answers.count(b',"user_id":%b,"sequence":' % orjson.dumps(name)) == self.count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
     """What is left of a record that was erased: its place, and who, when and why."""
 

@@ -78,7 +78,7 @@ class FakeStore:
     async def _unused(self, *_: Any, **__: Any) -> NoReturn:
         raise AssertionError("the recorder only appends")
 
-    find = page = end = places = erase = ping = close = _unused
+    find = page = listing = end = places = erase = ping = close = _unused
 
 
 @dataclass

@@ -6,6 +6,7 @@ import base64
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,6 +91,10 @@ async def _page(
     return await records.page(who, Question(where, order, limit, cursor, now))
 
 
+def _sequences(page: Page) -> list[int]:
+    return [answer["sequence"] for answer in orjson.loads(b"[%b]" % page.listing.answers)]
+
+
 async def _cursor(
     records: Records, where: Filter = EVERYTHING, order: Order = "oldest", who: Principal = ALICE
 ) -> str:
@@ -164,11 +169,11 @@ async def test_walking_the_pages_meets_each_record_once_and_ends(
     met, cursor = list[int](), None
     while True:
         page = await _page(records, ALICE, EVERYTHING, order=order, limit=limit, cursor=cursor)
-        met += [record.sequence for record in page.records]
+        met += _sequences(page)
         cursor = page.next
         if cursor is None:
             break
-        assert len(page.records) == limit
+        assert page.listing.count == limit
     assert met == [record.sequence for record in (kept if order == "oldest" else kept[::-1])]
 
 
@@ -191,7 +196,7 @@ async def test_walking_meets_each_record_once_while_others_are_added_and_erased(
     while first or cursor:
         first = False
         page = await _page(records, ALICE, where, order=order, limit=limit, cursor=cursor)
-        met += [record.sequence for record in page.records]
+        met += _sequences(page)
         cursor = page.next
         more, erase = next(plan, (0, False))
         kept += await _keep(store, more)
@@ -217,8 +222,8 @@ async def test_a_follower_that_reads_to_the_end_and_comes_back_misses_nothing(
     first = await _page(records, ALICE, EVERYTHING, order="oldest", limit=9, cursor=cursor)
     await _keep(store, 2)
     again = await _page(records, ALICE, EVERYTHING, order="oldest", limit=9, cursor=cursor)
-    assert [record.sequence for record in first.records] == [1, 2]
-    assert [record.sequence for record in again.records] == [1, 2, 3, 4]
+    assert _sequences(first) == [1, 2]
+    assert _sequences(again) == [1, 2, 3, 4]
 
 
 # ---- cursors ------------------------------------------------------------------------------
@@ -230,7 +235,7 @@ async def test_a_cursor_is_good_on_every_node_and_means_its_place(
     await _keep(store, 3)
     other, cursor = _records(store.events), await _cursor(records)
     page = await _page(other, ALICE, EVERYTHING, order="oldest", limit=2, cursor=cursor)
-    assert [record.sequence for record in page.records] == [1, 2]
+    assert _sequences(page) == [1, 2]
 
 
 async def test_a_cursor_changed_in_any_byte_is_refused(
@@ -314,7 +319,7 @@ async def test_a_page_of_large_records_ends_early_and_leads_on(
     sizes, cursor = list[int](), None
     while cursor or not sizes:
         page = await _page(records, ALICE, EVERYTHING, order="oldest", limit=1_000, cursor=cursor)
-        sizes.append(len(page.records))
+        sizes.append(page.listing.count)
         cursor = page.next
     assert sum(sizes) == 60
     assert max(sizes) * 250_000 <= PAGE_BYTES
@@ -348,7 +353,7 @@ async def test_a_cursor_of_an_earlier_version_is_accepted(
     )
     pinned = "AAAAAAAAAAAABkmuqtzUAR9xohsgaHIXHunP6U9Jyx4="
     page = await _page(records, ALICE, asked, order="oldest", limit=1, cursor=pinned)
-    assert [record.sequence for record in page.records] == [1]
+    assert _sequences(page) == [1]
 
 
 async def test_a_question_of_the_deepest_nesting_has_pages(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from answers import outcomes_of
 from auditlogservice.events import Record, Sequence
@@ -69,8 +69,7 @@ def burial(
     return Burial(id=event_id, by=by, reason=reason, tombstone=grave)
 
 
-async def page(  # noqa: PLR0913 - the parts of a query, named
-    store: EventStore,
+def question(  # noqa: PLR0913 - the parts of a query, named
     asked: Filter = EVERYTHING,
     *,
     tenant: str = "acme",
@@ -79,9 +78,9 @@ async def page(  # noqa: PLR0913 - the parts of a query, named
     limit: int = 1_000,
     most_bytes: int = PAGE_BYTES,
     seconds: float = 10.0,
-) -> list[Record]:
+) -> PageQuery:
     place = None if beyond is None else Sequence(beyond)
-    query = PageQuery(
+    return PageQuery(
         tenant=tenant,
         where=asked,
         order=order,
@@ -90,7 +89,15 @@ async def page(  # noqa: PLR0913 - the parts of a query, named
         most_bytes=most_bytes,
         seconds=seconds,
     )
-    return await store.page(query)
+
+
+async def page(store: EventStore, asked: Filter = EVERYTHING, **parts: Any) -> list[Record]:
+    """Ask for a page; what goes out of it, asked for in its own way, must be the same."""
+    query = question(asked, **parts)
+    found = await store.page(query)
+    if query.limit > 1:
+        assert await store.listing(query) == query.listing(found)
+    return found
 
 
 async def whole_log(store: EventStore, tenant: str = "acme") -> list[Record]:

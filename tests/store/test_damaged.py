@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import apsw
 import pytest
-from asking import append, burial, keep, page, where
+from asking import append, burial, keep, page, question, where
 from bson import Int64
 from pymongo.uri_parser import parse_uri
 from trees import examined
@@ -246,6 +246,8 @@ async def test_a_record_that_is_none_any_more_is_told_as_damage(
     (there,) = await store.ledger.openings("acme", MIDDLE, MIDDLE + 1, content=False)
     with pytest.raises(StoreBroken):
         await page(store.events, asked)
+    with pytest.raises(StoreBroken):
+        await store.events.listing(question(asked))
     with pytest.raises(StoreBroken):
         await store.events.find("acme", there.entry.id)
     # Whoever looks elsewhere is answered, and every log goes on.

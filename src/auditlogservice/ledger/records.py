@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from auditlogservice.errors import BadCursor, EventNotFound
-from auditlogservice.events import Erasure, EventId, Record, Sequence, parse_event_id
+from auditlogservice.events import Erasure, EventId, Sequence, parse_event_id
 from auditlogservice.language import to_document
 from auditlogservice.store.port import PageQuery
 from auditlogservice.times import from_micros, to_micros
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from auditlogservice.access import Principal
+    from auditlogservice.events import Listing, Record
     from auditlogservice.filters import Filter
     from auditlogservice.ledger.clock import Clock
     from auditlogservice.store.port import EventStore, Order
@@ -37,7 +38,7 @@ _LATEST_MICROS = 253_402_300_799_000_000  # the year 9999
 class Page:
     """Some records, and the cursor of the next page: None if there is none."""
 
-    records: list[Record]
+    listing: Listing
     next: str | None
 
 
@@ -76,30 +77,19 @@ class Records:
         context = _context(principal.tenant, question)
         cursor = question.cursor
         beyond = None if cursor is None else self._read_cursor(cursor, context)
-        found, more = await self._read(principal.tenant, question, beyond)
-        return Page(found, self._cursor(found[-1].sequence, context) if more else None)
-
-    async def _read(
-        self, tenant: str, question: Question, beyond: Sequence | None
-    ) -> tuple[list[Record], bool]:
-        """The records of a page, and whether there are more.
-
-        A page of large records ends early: a thousand of the largest size would take more memory
-        than many callers can be given at once.
-        """
+        # One more than wanted, to learn whether there is one. A page of large records ends early:
+        # a thousand of the largest size would take more memory than many callers can be given.
         query = PageQuery(
-            tenant=tenant,
+            tenant=principal.tenant,
             where=question.where,
             order=question.order,
             beyond=beyond,
             limit=question.limit + 1,
             seconds=MAX_SECONDS,
         )
-        found = await self._store.page(query)
-        if not query.is_full(found):
-            return found, False
-        # The last one tells that there is a next page, and is the first on it.
-        return found[:-1], True
+        listing = await self._store.listing(query)
+        beyond = listing.beyond
+        return Page(listing, None if beyond is None else self._cursor(beyond, context))
 
     # ---- cursors: a place, sealed to the question it belongs to ------------------
 

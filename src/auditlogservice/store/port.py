@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from auditlogservice.events import Listing
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from collections.abc import Sequence as Seq
@@ -93,6 +95,16 @@ class PageQuery:
         size = sum(len(record.payload) for record in records)
         return len(records) >= self.limit or size >= self.most_bytes
 
+    def listing(self, records: list[Record]) -> Listing:
+        """Return what goes out of an answer: of a full one all but the last, which tells more."""
+        more = self.is_full(records)
+        shown = records[:-1] if more else records
+        return Listing(
+            answers=b",".join([record.answer() for record in shown]),
+            count=len(shown),
+            beyond=shown[-1].sequence if more else None,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Burial:
@@ -160,6 +172,14 @@ class EventStore(Protocol):
         more (1.3 µs a record either way): a reader who wants to know verifies it, which is worth
         something only if what was altered is shown and not withheld; and who could alter a record
         could else keep all from reading on by it.
+        """
+        ...
+
+    async def listing(self, query: PageQuery) -> Listing:
+        """Do as `page` does, and return `query.listing` of what that returns.
+
+        So `limit`, which is at least 2 here, counts the record that only tells that there are
+        more; that one MAY be left unread.
         """
         ...
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from auditlogservice.canonical import Json
-    from auditlogservice.events import Record
+    from auditlogservice.events import Listing, Record
     from auditlogservice.filters import Filter
     from auditlogservice.ledger.selfaudit.reads import Kind
     from auditlogservice.web.questions import Parameters
@@ -67,18 +67,17 @@ def question_of(parameters: Parameters) -> str:
     return urlencode(asked, safe=_READABLE, quote_via=quote)
 
 
-async def record_read(  # noqa: PLR0913 - what there is to say, each by its name
+async def record_read(
     request: Request,
     who: Principal,
     kind: Kind,
     *,
     question: str,
     where: Filter,
-    records: Sequence[Record] | None = None,
-    more: bool = False,
+    shown: Sequence[Record] | Listing | None = None,
 ) -> None:
     """Put it on record that a question about events is about to be answered."""
-    read = Read(kind=kind, question=question, where=where, records=records, more=more)
+    read = Read(kind=kind, question=question, where=where, shown=shown)
     await services(request).self_audit.read(author_of(request, who), read)
 
 
@@ -87,7 +86,7 @@ async def record_one_read(
 ) -> None:
     """Put it on record that one event is about to be shown."""
     shown = () if record is None else (record,)
-    read = Read(kind=kind, question=event_id, where=None, records=shown)
+    read = Read(kind=kind, question=event_id, where=None, shown=shown)
     await services(request).self_audit.read(author_of(request, who), read)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from auditlogservice.events import Listing
 from auditlogservice.filters import (
     AllOf,
     AnyOf,
@@ -44,22 +45,21 @@ class Read:
     """A read that is about to be answered.
 
     `question` is as it was asked, without the page that was wanted, or the id of one event.
-    `where` is what it means; None if one event was asked for. `records` is what the answer
-    shows; None if those are figures, or still to come. `more` says whether the answer tells that
-    further ones match.
+    `where` is what it means; None if one event was asked for. `shown` is what the answer shows;
+    None if those are figures, or still to come.
     """
 
     kind: Kind
     question: str
     where: Filter | None
-    records: Sequence[Record] | None
-    more: bool = False
+    shown: Sequence[Record] | Listing | None
 
     def values(self) -> list[Json]:
         """Return what was asked for; of one event, whom and what it is about."""
         if self.where is not None:
             return asked_values(self.where)
-        return [name for record in self.records or () for name in names_in(record)]
+        assert not isinstance(self.shown, Listing)  # noqa: S101 - of one event
+        return [name for record in self.shown or () for name in names_in(record)]
 
 
 def is_of_own(read: Read, name: str | None) -> bool:
@@ -68,9 +68,12 @@ def is_of_own(read: Read, name: str | None) -> bool:
         return False
     if read.where is not None and _is_confined(read.where, name):
         return True
-    if read.more:
-        return False  # who those are by was not seen, and that they are there is told
-    return bool(read.records) and all(each.is_by(name) for each in read.records or ())
+    if not read.shown:
+        return False
+    if isinstance(read.shown, Listing):
+        # If there are more, who those are by was not seen, and that they are there is told.
+        return read.shown.beyond is None and read.shown.is_by(name)
+    return all(each.is_by(name) for each in read.shown)
 
 
 def asked_values(where: Filter) -> list[Json]:

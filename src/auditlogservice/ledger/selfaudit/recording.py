@@ -156,8 +156,8 @@ class SelfAudit:
             "question": question_text(read.question),
             "values": read.values(),
         }
-        if read.records is not None:
-            data["records"] = len(read.records)
+        if read.shown is not None:
+            data["records"] = len(read.shown)
         entry = Entry(
             detail=f"{caller.actor.id} read events: {read.kind}",
             kind="log" if read.where is not None else "event",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pymongo.asynchronous.database import AsyncDatabase
 
-    from auditlogservice.events import Erasure, EventId, Kept
+    from auditlogservice.events import Erasure, EventId, Kept, Listing
     from auditlogservice.store.mongodb.schema import Document
     from auditlogservice.store.port import Answer, Burial, Held, PageQuery, Submission
 
@@ -90,6 +90,9 @@ class MongoEventStore:
     async def page(self, query: PageQuery) -> list[Record]:
         seconds = min(query.seconds, self._timeout)
         return await Search(self._events, query, seconds=seconds).page()
+
+    async def listing(self, query: PageQuery) -> Listing:
+        return query.listing(await self.page(query))
 
     async def end(self, tenant: str) -> Sequence:
         with reading(), Deadline(self._timeout).limit():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import apsw
 
@@ -13,6 +13,7 @@ from auditlogservice.events import (
     EventId,
     Fingerprint,
     Kept,
+    Listing,
     Record,
     Sequence,
 )
@@ -27,7 +28,7 @@ from auditlogservice.tiles import growing_tiles
 from auditlogservice.times import from_micros, to_micros
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from collections.abc import Sequence as Seq
     from datetime import datetime
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from auditlogservice.store.admission import Admission, Entry
     from auditlogservice.store.port import Answer, Burial, Held, PageQuery, Submission
     from auditlogservice.store.sqlite.database import Database
+
+T = TypeVar("T")
 
 _KEPT = "SELECT id, sequence, payload, erased_at, erased_by, erased_why"
 _COLUMNS = (
@@ -75,11 +78,19 @@ class SqliteEventStore:
         return await self._database.read(work)
 
     async def page(self, query: PageQuery) -> list[Record]:
-        def work(connection: apsw.Connection) -> list[Record]:
+        return await self._search(query, Search.page, [])
+
+    async def listing(self, query: PageQuery) -> Listing:
+        return await self._search(query, Search.listing, Listing())
+
+    async def _search(self, query: PageQuery, answer: Callable[[Search], T], nothing: T) -> T:
+        """Return this answer of a search; nothing if the tenant has no log."""
+
+        def work(connection: apsw.Connection) -> T:
             number = connection.execute(
                 "SELECT number FROM tenants WHERE name=?", (query.tenant,)
             ).get
-            return [] if number is None else Search(connection, number, query, watch).page()
+            return nothing if number is None else answer(Search(connection, number, query, watch))
 
         watch = Watch(query.seconds)
         return await self._database.ask(work, watch)

@@ -23,6 +23,7 @@ from auditlogservice.asked import (
 from auditlogservice.bounds import bounds_of
 from auditlogservice.events import EventId, Record, Sequence
 from auditlogservice.store.filling import Filling
+from auditlogservice.store.sqlite.joining import join_rows
 from auditlogservice.terms import asked_by, terms_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import apsw
 
     from auditlogservice.asked import Asked
+    from auditlogservice.events import Listing
     from auditlogservice.store.port import PageQuery
     from auditlogservice.store.sqlite.database import Watch
 
@@ -104,6 +106,14 @@ class Search:
         else:
             self._probe(low, high, asked)
         return self._filling.records
+
+    def listing(self) -> Listing:
+        """Return the page as it goes out."""
+        if self._filling.is_decided:
+            joined = join_rows(self._connection, self._tenant, *self._sequences(), self._query)
+            if joined is not None:
+                return joined
+        return self._query.listing(self.page())
 
     # ---- looking ---------------------------------------------------------------------
 

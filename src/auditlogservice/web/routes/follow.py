@@ -108,7 +108,7 @@ async def read_feed(request: Request, caller: Reader) -> Response:
         "feed",
         question=question_of(parameters),
         where=where,
-        records=news.records,
+        shown=news.records,
     )
     headers = {"Link": next_link("/events/feed", parameters, after=str(news.last))}
     told = [record.answer() for record in news.records]

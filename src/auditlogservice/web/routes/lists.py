@@ -117,8 +117,7 @@ async def list_events(request: Request, caller: Reader) -> Response:
         "list",
         question=question_of(parameters),
         where=question.where,
-        records=None if counted else page.records,
-        more=page.next is not None,
+        shown=None if counted else page.listing,
     )
     return _listed(page, "/events", parameters, totals)
 
@@ -161,8 +160,7 @@ async def search_events(request: Request, caller: Reader) -> Response:
         "search",
         question=orjson.dumps(document).decode(),
         where=where,
-        records=found.records,
-        more=found.next is not None,
+        shown=found.listing,
     )
     return _listed(found, "/events/search", parameters, {})
 
@@ -182,8 +180,7 @@ async def _ask(
 def _listed(page: Page, path: str, parameters: Parameters, headers: dict[str, str]) -> Response:
     if page.next:
         headers["Link"] = next_link(path, parameters, cursor=page.next)
-    listed = b",".join(record.answer() for record in page.records)
-    return Response(b"[%b]" % listed, 200, headers, JSON)
+    return Response(b"[%b]" % page.listing.answers, 200, headers, JSON)
 
 
 # ---- figures ------------------------------------------------------------------------------
