@@ -16,7 +16,7 @@ from argon2.exceptions import VerifyMismatchError
 from pymongo.uri_parser import parse_uri
 
 from auditlogservice.runtime.settings import Settings
-from auditlogservice.store.sqlite import searching
+from auditlogservice.store import filling
 from mongod import pausing, queries
 from running import EVENT, running
 
@@ -83,7 +83,7 @@ async def test_sqlite_has_its_readers_back(
     )
     async with running(settings) as api, served(api) as port:
         user = await fill(api)
-        monkeypatch.setattr(searching, "matcher", lambda _: slow)
+        monkeypatch.setattr(filling, "matcher", lambda _: slow)
         callers = [await ask(port, user) for _ in range(4)]
         async with asyncio.timeout(SOON):
             while len(looking) < 4:  # noqa: ASYNC110 - it is another thread that is waited for
