@@ -205,7 +205,7 @@ class Record:
 
     def answer(self) -> bytes:
         """Return the record as JSON: the stored bytes, and `sequence` at their end."""
-        return b'%b,"sequence":%d}' % (self.payload[:-1], self.sequence)
+        return answer_of(self.payload, self.sequence)
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -224,13 +224,27 @@ class Record:
         return value
 
     def checked_fields(self) -> dict[str, Json]:
-        """Return `fields`, having seen that `answer` is JSON, as far as a look tells.
+        """Return `fields`, having looked at the payload as `check_payload` does, and raise so."""
+        value = check_payload(self.payload)
+        value["sequence"] = self.sequence
+        return value
 
-        Raises ValueError or TypeError if it is not: such a payload was never put in.
-        """
-        if not self.payload.endswith(b'"}'):  # the name of who recorded it, and nothing behind
-            raise ValueError("a payload does not end as one")
-        return self.fields()
+
+def answer_of(payload: bytes, sequence: int) -> bytes:
+    """Return what a record with this payload, at this place, is answered as."""
+    return b'%b,"sequence":%d}' % (payload[:-1], sequence)
+
+
+def check_payload(payload: bytes) -> dict[str, Json]:
+    """Return what a payload says, having seen that its answer is JSON, as far as a look tells.
+
+    Raises ValueError or TypeError if it is not: such a payload was never put in.
+    """
+    # The name of who recorded it, and nothing behind. JSON that ends so is an object.
+    if not payload.endswith(b'"}'):
+        raise ValueError("a payload does not end as one")
+    value: dict[str, Json] = orjson.loads(payload)
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,16 @@ from bson import Int64, ObjectId
 
 from auditlogservice.access import Scope, User
 from auditlogservice.entries import LogEntry, spell_entry
-from auditlogservice.events import Erasure, EventId, Fingerprint, Record, Sequence
+from auditlogservice.events import (
+    Erasure,
+    EventId,
+    Fingerprint,
+    Listing,
+    Record,
+    Sequence,
+    answer_of,
+    check_payload,
+)
 from auditlogservice.merkle import HASH_BYTES
 from auditlogservice.store.admission import Head, Known
 from auditlogservice.store.port import Opening, VerificationKey
@@ -88,6 +97,25 @@ def record_of(document: Document) -> Record:
         sequence=Sequence(int(document["s"])),
         payload=bytes(document["p"]),
     )
+
+
+def listing_of(documents: list[Document], *, more: bool) -> Listing:
+    """Return the listing of these; if there are more, the last one only tells so.
+
+    Raises what `check_payload` does.
+    """
+    shown = documents[:-1] if more else documents
+    return Listing(
+        answers=b",".join([_answer_of(each) for each in shown]),
+        count=len(shown),
+        beyond=Sequence(int(shown[-1]["s"])) if more else None,
+    )
+
+
+def _answer_of(document: Document) -> bytes:
+    payload = document["p"]
+    check_payload(payload)
+    return answer_of(payload, document["s"])
 
 
 def erasure_of(document: Document) -> Erasure:

@@ -88,11 +88,13 @@ class MongoEventStore:
             return kept
 
     async def page(self, query: PageQuery) -> list[Record]:
-        seconds = min(query.seconds, self._timeout)
-        return await Search(self._events, query, seconds=seconds).page()
+        return await self._search(query).page()
 
     async def listing(self, query: PageQuery) -> Listing:
-        return query.listing(await self.page(query))
+        return await self._search(query).listing()
+
+    def _search(self, query: PageQuery) -> Search:
+        return Search(self._events, query, seconds=min(query.seconds, self._timeout))
 
     async def end(self, tenant: str) -> Sequence:
         with reading(), Deadline(self._timeout).limit():

@@ -20,9 +20,10 @@ from pymongo import ASCENDING, DESCENDING
 
 from auditlogservice.bounds import bounds_of
 from auditlogservice.errors import QueryTimeout, StoreUnreachable
+from auditlogservice.events import Listing
 from auditlogservice.store.filling import Filling
 from auditlogservice.store.mongodb.deadline import Deadline
-from auditlogservice.store.mongodb.documents import RECORD, record_of
+from auditlogservice.store.mongodb.documents import RECORD, listing_of, record_of
 from auditlogservice.store.mongodb.failures import asking
 from auditlogservice.store.mongodb.schema import BY_ID, BY_SEQUENCE, BY_TERM, BY_TIME
 from auditlogservice.store.mongodb.searching import Stretch, condition_of, only_checked, ways
@@ -46,6 +47,7 @@ _WINDOW, _LONGEST_WINDOW = 10_000, 40_000  # records that the server looks at in
 _SPARSE = 50  # records for each candidate from which on the index is the shorter way
 _FEW = 1_000  # candidates that are looked at without further thought
 _MANY = 20_000  # candidates that are more than it is worth to find in the index and to sort
+_AT_ONCE = 256 * 1024  # bytes of records that are joined in 0.7 ms: a thread would cost 0.1 more
 _CHUNK_BYTES = 8 * 1024 * 1024  # of candidates that are in memory at once
 _PLACE = {"_id": False, "s": True}
 _GRACE = 0.3  # seconds for the server to say itself that the time is up
@@ -102,6 +104,29 @@ class Search:
             else:
                 await self._choose(left)
         return self._filling.records
+
+    async def listing(self) -> Listing:
+        """Return the page as it goes out."""
+        listed = await self._list() if self._filling.is_decided else None
+        return self._query.listing(await self.page()) if listed is None else listed
+
+    async def _list(self) -> Listing | None:
+        """Return the listing of all records there are; None if large ones end the page early.
+
+        Of a page of 100, to make records took a third of the time.
+        """
+        async with self._limited():
+            left = await self._stretch()
+            if not left:
+                return Listing()
+            chunk = await self._ask({"s": left.condition()}, BY_SEQUENCE, self._query.limit)
+            more = len(chunk.documents) >= self._query.limit
+            size = sum(len(each["p"]) for each in chunk.documents)
+            if size >= self._query.most_bytes or not (more or chunk.is_all):
+                return None
+            if size <= _AT_ONCE:
+                return listing_of(chunk.documents, more=more)
+            return await asyncio.to_thread(listing_of, chunk.documents, more=more)
 
     # ---- time ---------------------------------------------------------------------------
 
