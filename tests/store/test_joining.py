@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+import apsw
 import pytest
-from asking import erase, keep, question
+from asking import either, erase, keep, question, where
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auditlogservice.bounds import is_only_bounds
 from auditlogservice.errors import StoreBroken
+from auditlogservice.events import Record, Sequence
+from auditlogservice.filters import Compare, Contains, Is, Not, all_of, any_of, matches
 from auditlogservice.store.sqlite import open_sqlite
-from auditlogservice.store.sqlite.joining import join_rows
-from strategies import draft, told, told_events
+from auditlogservice.store.sqlite.joining import Candidates, Condition, condition_for, join_rows
+from strategies import NOON, draft, filters, told, told_events
 
 if TYPE_CHECKING:
-    import apsw
-
     from auditlogservice.canonical import Json
     from auditlogservice.events import Listing
+    from auditlogservice.filters import Filter
     from auditlogservice.store.port import Order, PageQuery
     from auditlogservice.store.sqlite import SqliteStore
 
-FIRST_TENANT = 1
+LOG = Candidates("records WHERE tenant=?", (1,), "sequence")
+NONE = Condition("1")
 
 
 async def _joined(store: SqliteStore, query: PageQuery) -> Listing | None:
     """What is joined of a whole log; None if that is left to who looks at each record."""
 
     def work(connection: apsw.Connection) -> Listing | None:
-        return join_rows(connection, FIRST_TENANT, 0, 2**62, query)
+        return join_rows(connection, LOG, NONE, query)
 
     return await store.ledger._database.write(work)
 
@@ -108,4 +113,67 @@ async def test_no_more_is_joined_than_a_page_may_have() -> None:
     size = sum(len(record.payload) for record in records)
     assert await _joined(store, question(most_bytes=size)) is None
     assert await _joined(store, question(most_bytes=size + 1)) is not None
+    await store.close()
+
+
+def _tells(condition: Condition, payload: bytes) -> object:
+    with closing(apsw.Connection(":memory:")) as connection:
+        asked = f"SELECT {condition.expression} FROM (SELECT ? AS payload)"
+        return connection.execute(asked, (*condition.values, payload)).get
+
+
+@given(told_events, st.data())
+def test_a_record_that_sqlite_finds_to_match_does(
+    event: dict[str, Json], data: st.DataObject
+) -> None:
+    sent = draft(event)
+    record = Record(id=sent.id, sequence=Sequence(7), payload=sent.payload(NOON))
+    asked = data.draw(filters([record]))
+    condition = condition_for(asked)
+    if condition is not None and not is_only_bounds(asked) and _tells(condition, record.payload):
+        assert matches(asked, record.fields())
+
+
+@pytest.mark.parametrize(
+    ("asked", "told_so"),
+    [
+        (where(name="User Logged In", event_type="auth.login"), True),
+        (where(name="user logged in"), False),
+        (where(user_id="alice", event_data__a__b="x"), True),
+        (either("event_data.a.b", "y", "x"), True),
+        (either("event_data.a.b", "y", "z"), False),
+        (where(event_data__a="x"), False),
+        (where(event_data__text="a"), False),
+        (where(event_data__text="a\0b"), True),
+        (all_of(where(name="User Logged In"), Compare("timestamp", "lt", "2027-01-01T00:00:00Z")),
+         True),
+    ],
+)  # fmt: skip
+def test_sqlite_can_tell_that_a_text_stands_in_a_record(asked: Filter, *, told_so: bool) -> None:
+    data = {"a": {"b": "x"}, "text": "a\0b"}
+    condition = condition_for(asked)
+    assert condition is not None
+    assert bool(_tells(condition, draft(told(event_data=data)).payload(NOON))) == told_so
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [Is("event_data.n", "1"), Is("event_data.n", "true"), Is("event_data.n", "null"),
+     Is("targets.id", "x"), Is('event_data."', "x"), Is("event_data.a[0]", "x"), Is("a..b", "x"),
+     Not(Is("name", "x")), Contains("name", "x"), any_of(Is("name", "x"), Contains("name", "x")),
+     all_of(Is("name", "x"), Contains("name", "x"))],
+)  # fmt: skip
+def test_of_all_else_sqlite_is_not_asked(asked: Filter) -> None:
+    assert condition_for(asked) is None
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+async def test_a_page_by_a_value_leaves_out_what_the_index_takes_for_it(order: Order) -> None:
+    """To the index, a blank is a tilde."""
+    store = await open_sqlite(":memory:")
+    names = ["Rare~name", "Rare name", "Rare~name", "other", "Rare~name"]
+    kept = await keep(store.events, *(draft(told(name)) for name in names))
+    found = await store.events.listing(question(where(name="Rare~name"), order=order))
+    wanted = [kept[place].answer() for place in (0, 2, 4)]
+    assert found.answers == b",".join(wanted if order == "oldest" else wanted[::-1])
     await store.close()

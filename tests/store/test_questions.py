@@ -86,6 +86,7 @@ async def logs(
         "_MANY": 60,
         "_CHUNK": 7,
         "_LONGEST_CHUNK": 20,
+        "_AT_ONCE": 3_000,
     }.items():
         monkeypatch.setattr(paging, name, size)
     stores: list[Store] = [

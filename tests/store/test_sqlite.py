@@ -397,7 +397,8 @@ async def test_a_page_comes_from_an_index_and_is_not_sorted(
             assert "SCAN records" not in step, step
             assert "SCAN tenants" not in step, step
             assert "TEMP B-TREE" not in step, step
-            assert not step.startswith("SCAN") or "VIRTUAL TABLE INDEX" in step, step
+            is_short = "VIRTUAL TABLE INDEX" in step or "(subquery" in step  # as long as the page
+            assert not step.startswith("SCAN") or is_short, step
 
 
 async def test_a_question_about_fields_starts_from_their_terms(opened: SqliteStore) -> None:
@@ -807,7 +808,7 @@ async def slow(opened: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> _Slow:
 
         return slowly if isinstance(asked, Contains) else quick
 
-    monkeypatch.setattr("auditlogservice.store.sqlite.searching.matcher", slow_matcher)
+    monkeypatch.setattr("auditlogservice.store.filling.matcher", slow_matcher)
     return _Slow(opened, hurry)
 
 

@@ -23,7 +23,7 @@ from auditlogservice.asked import (
 from auditlogservice.bounds import bounds_of
 from auditlogservice.events import EventId, Record, Sequence
 from auditlogservice.store.filling import Filling
-from auditlogservice.store.sqlite.joining import join_rows
+from auditlogservice.store.sqlite.joining import Candidates, condition_for, join_rows
 from auditlogservice.terms import asked_by, terms_of
 
 if TYPE_CHECKING:
@@ -51,14 +51,12 @@ _WORDS = bytes.maketrans(
     bytes(_SPLIT_AT), bytes(ord(" " if chr(code) == _BETWEEN else "~") for code in _SPLIT_AT)
 )
 
-_BY_SEQUENCE = (
-    "SELECT sequence, id, payload FROM records WHERE tenant=? AND sequence BETWEEN ? AND ?"
-)
+_COLUMNS = "SELECT sequence, id, payload"
+_IN_ORDER = "records WHERE tenant=? AND sequence BETWEEN ? AND ?"
 _BY_TERM = (
-    "SELECT sequence, id, payload FROM terms JOIN records ON row = terms.rowid"
-    " WHERE terms MATCH ? AND terms.rowid BETWEEN ? AND ?"
+    "terms JOIN records ON row = terms.rowid WHERE terms MATCH ? AND terms.rowid BETWEEN ? AND ?"
 )
-_BY_ID = "SELECT sequence, id, payload FROM records WHERE id=? AND tenant=?"
+_BY_ID = f"{_COLUMNS} FROM records WHERE id=? AND tenant=?"
 
 
 def word(tenant: int, term: str) -> str:
@@ -109,11 +107,22 @@ class Search:
 
     def listing(self) -> Listing:
         """Return the page as it goes out."""
-        if self._filling.is_decided:
-            joined = join_rows(self._connection, self._tenant, *self._sequences(), self._query)
-            if joined is not None:
-                return joined
-        return self._query.listing(self.page())
+        joined = self._joined()
+        return self._query.listing(self.page()) if joined is None else joined
+
+    def _joined(self) -> Listing | None:
+        """Return it as SQLite makes it; None if each record has to be looked at here."""
+        condition = condition_for(self._query.where)
+        asked = asked_by(self._query.where)
+        if condition is None or self._bounds.ids is not None or (asked and is_coarse(asked)):
+            return None
+        if asked is not None:
+            rows = self._candidates(*self._sequences(), asked)
+        elif self._filling.is_decided:
+            rows = Candidates(_IN_ORDER, (self._tenant, *self._sequences()), "sequence")
+        else:
+            return None
+        return join_rows(self._connection, rows, condition, self._query)
 
     # ---- looking ---------------------------------------------------------------------
 
@@ -163,15 +172,19 @@ class Search:
 
     def _in_order(self, low: int, high: int) -> apsw.Cursor:
         return self._connection.execute(
-            f"{_BY_SEQUENCE} ORDER BY sequence {self._way}", (self._tenant, low, high)
+            f"{_COLUMNS} FROM {_IN_ORDER} ORDER BY sequence {self._way}",
+            (self._tenant, low, high),
         )
 
     def _with_terms(self, low: int, high: int, asked: Asked) -> apsw.Cursor:
-        rows = (self._row(low, high, "ASC"), self._row(low, high, "DESC"))
+        rows = self._candidates(low, high, asked)
         return self._connection.execute(
-            f"{_BY_TERM} ORDER BY terms.rowid {self._way}",
-            (_expression(self._tenant, asked), *rows),
+            f"{_COLUMNS} FROM {rows.source} ORDER BY {rows.place} {self._way}", rows.values
         )
+
+    def _candidates(self, low: int, high: int, asked: Asked) -> Candidates:
+        rows = (self._row(low, high, "ASC"), self._row(low, high, "DESC"))
+        return Candidates(_BY_TERM, (_expression(self._tenant, asked), *rows), "terms.rowid")
 
     def _are_few(self, asked: Asked) -> bool:
         rows = self._connection.execute(
