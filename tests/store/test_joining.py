@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import apsw
 import pytest
@@ -176,4 +176,34 @@ async def test_a_page_by_a_value_leaves_out_what_the_index_takes_for_it(order: O
     found = await store.events.listing(question(where(name="Rare~name"), order=order))
     wanted = [kept[place].answer() for place in (0, 2, 4)]
     assert found.answers == b",".join(wanted if order == "oldest" else wanted[::-1])
+    await store.close()
+
+
+class _Meddled:
+    """A connection, on which a record is erased before the second statement."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._statements = 0
+
+    def execute(self, statement: str, values: Any) -> apsw.Cursor:
+        self._statements += 1
+        if self._statements == 2:
+            self._connection.execute(
+                "UPDATE records SET payload=NULL, salt=NULL, fingerprint=NULL, erased_at=1"
+                " WHERE sequence=1"
+            )
+        return self._connection.execute(statement, values)
+
+
+@pytest.mark.parametrize("limit", [3, 9])
+async def test_where_a_record_is_erased_meanwhile_nothing_is_joined(limit: int) -> None:
+    """The next record would take its place, and the one that tells of more would be shown."""
+    store = await open_sqlite(":memory:")
+    await keep(store.events, *(draft() for _ in range(5)))
+
+    def work(connection: apsw.Connection) -> Listing | None:
+        return join_rows(_Meddled(connection), LOG, NONE, question(limit=limit))  # type: ignore[arg-type] # all of one that is used
+
+    assert await store.ledger._database.write(work) is None
     await store.close()

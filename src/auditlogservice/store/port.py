@@ -179,7 +179,7 @@ class EventStore(Protocol):
         """Do as `page` does, and return `query.listing` of what that returns.
 
         So `limit`, which is at least 2 here, counts the record that only tells that there are
-        more; that one MAY be left unread.
+        more.
         """
         ...
 
