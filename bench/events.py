@@ -74,13 +74,14 @@ def word(number: int) -> str:
 
 def draft(number: int, told: Told, *, tenant: str, user: str) -> Draft:
     """Return what the recorder would make of the event, with an id and a salt of the number."""
-    read = read_event(told, now=START)  # type: ignore[arg-type] # it is JSON
+    moment = START + number * EVERY
+    read = read_event(told, now=moment)  # type: ignore[arg-type] # it is JSON
     return Draft(
         id=EventId(f"{number:024x}"),
         tenant=tenant,
         user_id=user,
         keyed=False,
-        received_at=START + number * EVERY,
+        received_at=moment,
         fingerprint=read.fingerprint,
         body=read.body,
         terms=terms_of({**read.told, "user_id": user}),

@@ -3,7 +3,8 @@
 It makes events of the same shape with a fixed seed, asks each question several times with other
 values, newest and oldest first in turn, and prints medians and the 99th percentile. A store that
 holds events of an earlier run is used as it is, and only filled up. `--shape skewed` has values
-that are ever rarer, that stand in one part of the log alone, and that never meet.
+that are ever rarer, that stand in one part of the log alone, and that never meet; `--shape wide`
+has forty fields, of which some say little, and what hides nearly everything.
 
     python -m bench.questions --events 1000000
     python -m bench.questions --events 1000000 --store 'mongodb://127.0.0.1/bench?replicaSet=rs0'
@@ -30,6 +31,7 @@ from auditlogservice.filters import (
     EVERYTHING,
     Compare,
     Contains,
+    Element,
     Exists,
     Filter,
     Is,
@@ -44,7 +46,18 @@ from auditlogservice.runtime.stores import Store, open_store
 from auditlogservice.store.port import PageQuery, Submission
 from auditlogservice.times import format_utc
 from bench.events import EVERY, START, draft
-from bench.shapes import INCIDENT_EVERY, KINDS, USERS, VOCABULARY, skewed
+from bench.shapes import (
+    CHANGES,
+    CONTACTS,
+    INCIDENT_EVERY,
+    KINDS,
+    STRETCH,
+    USERS,
+    VOCABULARY,
+    rank,
+    skewed,
+    wide,
+)
 
 Question: TypeAlias = Callable[[], Filter]
 
@@ -169,7 +182,75 @@ def skewed_questions(events: int, chance: random.Random) -> dict[str, Question]:
     }
 
 
-SHAPES = {"plain": (event, questions), "skewed": (skewed, skewed_questions)}
+def wide_questions(events: int, chance: random.Random) -> dict[str, Question]:
+    def data(path: str, text: str) -> Filter:
+        return Is(f"event_data.{path}", text)
+
+    def custom() -> Filter:
+        return data(f"custom_{chance.randrange(10):02}", f"v{rank(chance, 12)}")
+
+    def number(path: str, width: int, most: int) -> Filter:
+        low, path = chance.randrange(most - width), f"event_data.{path}"
+        return all_of(Compare(path, "gte", f"{low}"), Compare(path, "lt", f"{low + width}"))
+
+    def word(most: int) -> str:
+        return f"n{rank(chance, most)}"
+
+    def days(first: float, last: float) -> Filter:
+        """Return the bounds of a part of the log, of which 0 is the beginning and 1 the end."""
+        return all_of(
+            Compare("timestamp", "gte", format_utc(START + first * events * EVERY)),
+            Compare("timestamp", "lt", format_utc(START + last * events * EVERY)),
+        )
+
+    kind = Is("event_type", CHANGES[0])
+    failure, export = Is("outcome", "failure"), Is("event_type", CHANGES[4])
+    remote, billable, manual = (data(path, "true") for path in ("remote", "billable", "manual"))
+    newest = f"r{max(0, events - 1) // STRETCH}"
+    return {
+        "one in 2": lambda: kind,
+        "one in 20": lambda: data("plan", "enterprise"),
+        "one in 1,000": lambda: data("beta", "true"),
+        "absent value": lambda: data("plan", f"x{chance.random()}"),
+        "absent field": lambda: data(f"x{chance.randrange(9)}", "1"),
+        "contact": lambda: Like(
+            "event_data.contact_email", f"contact{rank(chance, CONTACTS)}@*"
+        ),
+        "object in an array": lambda: Element("changes", Is("after", "o80")),
+        "three of ten fields": lambda: all_of(custom(), custom(), custom()),
+        "three that never meet": lambda: all_of(remote, billable, manual),
+        "two that never meet": lambda: all_of(remote, Is("source", "crm-desk")),
+        "rare and rare": lambda: all_of(failure, export),
+        "common and rare": lambda: all_of(kind, failure),
+        "one or another": lambda: any_of(data("currency", "CHF"), failure),
+        "the oldest alone": lambda: all_of(kind, Exists("event_data.legacy_id")),
+        "the newest alone": lambda: all_of(remote, data("release", newest)),
+        "not success": lambda: Not(Is("outcome", "success")),
+        "common, not success": lambda: all_of(export, Not(Is("outcome", "success"))),
+        "exists, everywhere": lambda: Exists("event_data.changes"),
+        "exists, the oldest": lambda: Exists("event_data.legacy_id"),
+        "range, few": lambda: number("score", 1, 1_000),
+        "range, a tenth": lambda: number("score", 100, 1_000),
+        "range and never": lambda: all_of(
+            number("score", 300, 1_000), remote, Is("source", "crm-desk")
+        ),
+        "beginning, few": lambda: Like("context.ip", f"10.{chance.randrange(256)}.7*"),
+        "beginning, all": lambda: Like("event_data.page_url", "https://crm.example.com/*"),
+        "any word": lambda: Words((word(VOCABULARY),)),
+        "phrase": lambda: Words((word(40), word(40))),
+        "long phrase": lambda: Words(("n0", "n1", "n2", "n3")),
+        "common, in an hour": lambda: all_of(custom(), days(0.2, 0.207)),
+        "rare, in the oldest tenth": lambda: all_of(failure, days(0, 0.1)),
+        "contains, in an hour": lambda: all_of(Contains("detail", "n77 n7"), days(0.2, 0.207)),
+        "contains, rare value": lambda: all_of(Contains("detail", "n7 n7"), failure),
+    }  # fmt: skip
+
+
+SHAPES = {
+    "plain": (event, questions),
+    "skewed": (skewed, skewed_questions),
+    "wide": (wide, wide_questions),
+}
 
 
 async def ask(store: Store, question: Question, rounds: int) -> list[float]:
