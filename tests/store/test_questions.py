@@ -29,7 +29,7 @@ from auditlogservice.filters import (
     matches,
     words_of,
 )
-from auditlogservice.store.mongodb import open_mongodb, paging
+from auditlogservice.store.mongodb import open_mongodb, paging, places
 from auditlogservice.store.sqlite import open_sqlite, searching
 from auditlogservice.terms import OVERFLOW
 from auditlogservice.times import format_utc
@@ -89,6 +89,8 @@ async def logs(
         "_AT_ONCE": 3_000,
     }.items():
         monkeypatch.setattr(paging, name, size)
+    for name, size in {"_BLOCK": 32, "_FEW": 3, "_ROOM": 4_000}.items():
+        monkeypatch.setattr(places, name, size)
     stores: list[Store] = [
         await open_sqlite(":memory:"),
         await open_sqlite(str(tmp_path / "audit.db")),

@@ -9,7 +9,7 @@ from asking import keep, page, where
 from pymongo.uri_parser import parse_uri
 
 from auditlogservice.filters import Compare, Filter, Like, Words, all_of
-from auditlogservice.store.mongodb import open_mongodb, paging
+from auditlogservice.store.mongodb import open_mongodb, paging, places
 from strategies import draft, told
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ _SLACK = 25  # records read in vain
 
 
 def _records_read(mongo: MongoClient[dict[str, Any]], database: str) -> int:
-    profile = mongo[database]["system.profile"].find({"op": {"$in": ["query", "getmore"]}})
+    reads = {"op": {"$in": ["query", "getmore", "command"]}}
+    profile = mongo[database]["system.profile"].find(reads)
     return sum(one.get("docsExamined", 0) for one in profile)
 
 
@@ -51,6 +52,8 @@ async def test_a_page_is_found_without_reading_much_else(
     # As if the log were long.
     for size, value in {"_FEW": 8, "_MANY": 150, "_WINDOW": 50, "_CHUNK": 7}.items():
         monkeypatch.setattr(paging, size, value)
+    for size, value in {"_BLOCK": 32, "_FEW": 5}.items():
+        monkeypatch.setattr(places, size, value)
     store = await open_mongodb(mongodb_url)
     await keep(store.events, *(draft(_event(number)) for number in range(_RECORDS)))
     database = parse_uri(mongodb_url)["database"]

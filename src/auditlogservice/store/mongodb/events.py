@@ -13,7 +13,8 @@ from auditlogservice.store.mongodb.deadline import Deadline
 from auditlogservice.store.mongodb.documents import kept_of
 from auditlogservice.store.mongodb.failures import reading
 from auditlogservice.store.mongodb.lookups import Lookups
-from auditlogservice.store.mongodb.paging import Search, end_of, first_at
+from auditlogservice.store.mongodb.paging import Search, first_at
+from auditlogservice.store.mongodb.places import Places, end_of
 from auditlogservice.store.mongodb.schema import EVENTS, META
 from auditlogservice.store.mongodb.stalled import StalledTransactions
 from auditlogservice.times import to_micros
@@ -42,6 +43,7 @@ class MongoEventStore:
             database.client.admin, application=application(database.name)
         )
         self._lookups = Lookups(self._events, timeout=timeout)
+        self._places = Places(self._events)
         self._appender = Appender(database, stalled=stalled, timeout=timeout)
 
     # ---- writing --------------------------------------------------------------------
@@ -94,7 +96,8 @@ class MongoEventStore:
         return await self._search(query).listing()
 
     def _search(self, query: PageQuery) -> Search:
-        return Search(self._events, query, seconds=min(query.seconds, self._timeout))
+        seconds = min(query.seconds, self._timeout)
+        return Search(self._events, self._places, query, seconds=seconds)
 
     async def end(self, tenant: str) -> Sequence:
         with reading(), Deadline(self._timeout).limit():
