@@ -216,7 +216,7 @@ def wide_questions(events: int, chance: random.Random) -> dict[str, Question]:
         "contact": lambda: Like(
             "event_data.contact_email", f"contact{rank(chance, CONTACTS)}@*"
         ),
-        "object in an array": lambda: Element("changes", Is("after", "o80")),
+        "object in an array": lambda: Element("event_data.changes", Is("after", "o80")),
         "three of ten fields": lambda: all_of(custom(), custom(), custom()),
         "three that never meet": lambda: all_of(remote, billable, manual),
         "two that never meet": lambda: all_of(remote, Is("source", "crm-desk")),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from asking import keep, page, where
+from asking import erase, keep, page, where
 from pymongo.uri_parser import parse_uri
 
 from auditlogservice.filters import Compare, Filter, Like, Words, all_of
@@ -13,18 +14,42 @@ from auditlogservice.store.mongodb import open_mongodb, paging, places
 from strategies import draft, told
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
     from pymongo import MongoClient
 
+    from auditlogservice.store.mongodb import MongoStore
     from auditlogservice.store.port import Order
 
 _RECORDS = 400
 _SLACK = 25  # records read in vain
 
 
-def _records_read(mongo: MongoClient[dict[str, Any]], database: str) -> int:
-    reads = {"op": {"$in": ["query", "getmore", "command"]}}
-    profile = mongo[database]["system.profile"].find(reads)
-    return sum(one.get("docsExamined", 0) for one in profile)
+@contextmanager
+def _counting(mongo: MongoClient[dict[str, Any]], url: str) -> Iterator[dict[str, int]]:
+    """Fill in, at the end, how many records and how many entries of indexes were read."""
+    database = mongo[parse_uri(url)["database"]]
+    counts: dict[str, int] = {}
+    database.command("profile", 2)
+    yield counts
+    database.command("profile", 0)
+    reads = list(database["system.profile"].find({"op": {"$in": ["query", "getmore", "command"]}}))
+    counts["records"] = sum(one.get("docsExamined", 0) for one in reads)
+    counts["entries"] = sum(one.get("keysExamined", 0) for one in reads)
+    database["system.profile"].drop()
+
+
+@pytest.fixture
+async def store(mongodb_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MongoStore]:
+    """A store whose log is taken for a long one."""
+    for size, value in {"_FEW": 8, "_MANY": 150, "_WINDOW": 50, "_CHUNK": 7}.items():
+        monkeypatch.setattr(paging, size, value)
+    for size, value in {"_BLOCK": 32, "_FEW": 1}.items():
+        monkeypatch.setattr(places, size, value)
+    opened = await open_mongodb(mongodb_url)
+    await keep(opened.events, *(draft(_event(number)) for number in range(_RECORDS)))
+    yield opened
+    await opened.close()
 
 
 QUESTIONS: dict[str, tuple[Filter, int]] = {
@@ -43,26 +68,61 @@ QUESTIONS: dict[str, tuple[Filter, int]] = {
 @pytest.mark.parametrize("order", ["oldest", "newest"])
 @pytest.mark.parametrize("name", QUESTIONS)
 async def test_a_page_is_found_without_reading_much_else(
+    store: MongoStore,
     mongodb_url: str,
     mongo: MongoClient[dict[str, Any]],
-    monkeypatch: pytest.MonkeyPatch,
     name: str,
     order: Order,
 ) -> None:
-    # As if the log were long.
-    for size, value in {"_FEW": 8, "_MANY": 150, "_WINDOW": 50, "_CHUNK": 7}.items():
-        monkeypatch.setattr(paging, size, value)
-    for size, value in {"_BLOCK": 32, "_FEW": 5}.items():
-        monkeypatch.setattr(places, size, value)
-    store = await open_mongodb(mongodb_url)
-    await keep(store.events, *(draft(_event(number)) for number in range(_RECORDS)))
-    database = parse_uri(mongodb_url)["database"]
     asked, most = QUESTIONS[name]
-    mongo[database].command("profile", 2)
-    await page(store.events, asked, order=order, limit=5)
-    mongo[database].command("profile", 0)
-    await store.close()
-    assert _records_read(mongo, database) <= most + _SLACK
+    with _counting(mongo, mongodb_url) as read:
+        await page(store.events, asked, order=order, limit=5)
+    assert read["records"] <= most + _SLACK
+
+
+_APART = where(source="even", outcome="success")  # 200 records and 40: they never meet
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+async def test_what_is_known_of_a_log_is_not_read_from_the_index_again(
+    store: MongoStore, mongodb_url: str, mongo: MongoClient[dict[str, Any]], order: Order
+) -> None:
+    with _counting(mongo, mongodb_url) as first:
+        assert await page(store.events, _APART, order=order) == []
+    with _counting(mongo, mongodb_url) as second:
+        assert await page(store.events, _APART, order=order) == []
+    # What is left is looking ahead, and the last block, which is not full yet.
+    assert second["entries"] < first["entries"] / 2
+
+
+async def test_records_that_came_in_since_places_were_read_are_found(store: MongoStore) -> None:
+    assert await page(store.events, _APART) == []
+    late = [
+        (await keep(store.events, draft(_event(number) | {"source": "even"})))[0]
+        for number in range(_RECORDS, _RECORDS + 50)
+    ]
+    found = [record for record in late if record.fields()["outcome"] == "success"]
+    assert len(found) == 5
+    assert await page(store.events, _APART) == found
+
+
+async def test_a_record_that_was_erased_since_its_place_was_read_is_not_found(
+    store: MongoStore,
+) -> None:
+    asked = where(source="odd", outcome="success")
+    before = await page(store.events, asked)
+    gone = before[len(before) // 2]
+    await erase(store.events, gone.id)
+    assert await page(store.events, asked) == [each for each in before if each != gone]
+
+
+async def test_what_is_known_takes_no_more_memory_than_it_may(
+    store: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "_ROOM", 1_000)  # three blocks
+    for asked in (_APART, where(source="odd", outcome="success")):
+        await page(store.events, asked)
+        assert 0 < store.events._places.size <= 1_000
 
 
 def _event(number: int) -> dict[str, Any]:

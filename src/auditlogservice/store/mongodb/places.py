@@ -58,12 +58,15 @@ class Meeting:
 
 
 class Places:
-    """What is known of the places of a database. Each process has its own."""
+    """What is known of the places of a database. Each process has its own.
+
+    `size` is how many bytes that takes.
+    """
 
     def __init__(self, events: Events) -> None:
         self._events = events
         self._known: OrderedDict[tuple[str, frozenset[str], int], int] = OrderedDict()
-        self._bytes = 0
+        self.size = 0
 
     async def meeting(
         self, meeting: Meeting, left: Stretch, order: Order
@@ -127,10 +130,10 @@ class Places:
 
     def _keep(self, key: tuple[str, frozenset[str], int], bits: int) -> None:
         if key not in self._known:  # another question may have been first
-            self._bytes += _size(bits)
+            self.size += _size(bits)
         self._known[key] = bits
-        while self._bytes > _ROOM:
-            self._bytes -= _size(self._known.popitem(last=False)[1])
+        while self.size > _ROOM:
+            self.size -= _size(self._known.popitem(last=False)[1])
 
 
 def _size(bits: int) -> int:
