@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 from hypothesis import example, given
@@ -24,7 +24,7 @@ from auditlogservice.asked import (
     starts_of,
 )
 from auditlogservice.bounds import Bounds, bounds_of, is_only_bounds
-from auditlogservice.events import EventId, Record, Sequence
+from auditlogservice.events import EventId, EventModel, Record, Sequence
 from auditlogservice.filters import (
     EVERYTHING,
     AllOf,
@@ -39,12 +39,21 @@ from auditlogservice.filters import (
     Not,
     Words,
     all_of,
+    any_of,
     as_moment,
     matches,
     spell,
     words_of,
 )
-from auditlogservice.terms import MAX_TERMS, OVERFLOW, _word_term, asked_by, terms_of
+from auditlogservice.terms import (
+    MAX_TERMS,
+    OUTCOMES,
+    OVERFLOW,
+    _word_term,
+    asked_by,
+    ruled_out_by,
+    terms_of,
+)
 from auditlogservice.times import format_utc, to_micros
 from naive import leaves
 from strategies import (
@@ -103,6 +112,51 @@ def test_the_index_never_hides_a_record_that_matches(data: st.DataObject) -> Non
         asked = asked_by(where)
         proposed = asked is None or satisfies(set(sent.terms), asked)
         assert proposed or not matches(where, record.fields())
+
+
+@given(data=st.data())
+def test_a_term_rules_out_no_record_that_matches(data: st.DataObject) -> None:
+    sent = data.draw(drafts())
+    record = _record(sent)
+    said = [word for _, leaf in leaves(record.fields()) for word in words_of(spell(leaf))]
+    hidden = st.lists(
+        st.builds(Is, st.just("outcome"), st.sampled_from([*OUTCOMES, "Success"]))
+        | st.builds(lambda word: Words((word,)), st.sampled_from([*said, "ab", "success"])),
+        min_size=1,
+        max_size=3,
+    )
+    negations = [Not(any_of(*data.draw(hidden))), *map(Not, data.draw(hidden))]
+    where = all_of(*negations, *data.draw(st.lists(filters([record]), max_size=1)))
+    if set(ruled_out_by(where)) & set(sent.terms):
+        assert not matches(where, record.fields())
+
+
+@pytest.mark.parametrize(
+    ("where", "terms"),
+    [
+        (Not(Is("outcome", "success")), ("outcome=success",)),
+        (Not(Words(("bob",))), ("~bob",)),
+        (
+            all_of(Is("name", "a"), Not(any_of(Words(("bob",)), Is("outcome", "failure")))),
+            ("~bob", "outcome=failure"),
+        ),
+        # Of all others, what has the term may well match.
+        (Not(Is("outcome", "Success")), ()),
+        (Not(Is("source", "shop")), ()),
+        (Not(Words(("signed", "in"))), ()),
+        (Not(Words(("sign",), open_end=True)), ()),
+        (Not(Words(("w" * 65,))), ()),
+        (any_of(Not(Words(("bob",))), Words(("eve",))), ()),
+        (Not(all_of(Words(("bob",)), Words(("eve",)))), ()),
+        (Element("targets", Not(Words(("bob",)))), ()),
+    ],
+)
+def test_what_rules_a_record_out_leaves_no_doubt(where: Filter, terms: tuple[str, ...]) -> None:
+    assert ruled_out_by(where) == terms
+
+
+def test_the_outcomes_are_those_that_an_event_may_have() -> None:
+    assert set(get_args(get_args(EventModel.model_fields["outcome"].annotation)[0])) == OUTCOMES
 
 
 @given(data=st.data())

@@ -59,6 +59,8 @@ ALWAYS = frozenset({
     "outcome", "source", "user_id",
 })  # fmt: skip
 
+OUTCOMES = frozenset({"success", "failure", "unknown"})  # all values of `outcome` that there are
+
 _COLUMNS = filters.NOT_TEXT  # fields with a column of their own instead of terms
 _MAX_PATH = 96
 _MAX_TEXT = 64
@@ -74,6 +76,26 @@ _TEXT_KEPT = _MAX_TEXT - _DIGEST
 def asked_by(where: Filter) -> Asked | None:
     """Return which records can match; None if the index cannot tell any of them from the rest."""
     return _asked(where, "")
+
+
+def ruled_out_by(where: Filter) -> tuple[str, ...]:
+    """Return terms that no record has that matches.
+
+    Of few questions this can be told, since a term stands for values of any case: of an outcome
+    and of words, whose case does not count. But of one that hides nearly everything, such as
+    "not success", it spares looking at what is hidden.
+    """
+    match where:
+        case AllOf(parts):
+            return tuple(dict.fromkeys(term for part in parts for term in ruled_out_by(part)))
+        case Not(AnyOf(parts)):
+            return ruled_out_by(AllOf(tuple(Not(part) for part in parts)))
+        case Not(Is("outcome", text)) if text in OUTCOMES:
+            return (_text_term("outcome", text),)
+        case Not(Words((word,), open_end=False)) if len(word) <= _MAX_TEXT:
+            return (_word_term(word),)
+        case _:
+            return ()
 
 
 def _asked(where: Filter, inside: str) -> Asked | None:

@@ -43,7 +43,7 @@ class MongoEventStore:
             database.client.admin, application=application(database.name)
         )
         self._lookups = Lookups(self._events, timeout=timeout)
-        self._places = Places(self._events)
+        self._places = Places()
         self._appender = Appender(database, stalled=stalled, timeout=timeout)
 
     # ---- writing --------------------------------------------------------------------

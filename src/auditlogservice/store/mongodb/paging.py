@@ -27,8 +27,14 @@ from auditlogservice.store.mongodb.documents import RECORD, listing_of, record_o
 from auditlogservice.store.mongodb.failures import asking
 from auditlogservice.store.mongodb.places import Meeting, Places, end_of
 from auditlogservice.store.mongodb.schema import BY_ID, BY_SEQUENCE, BY_TERM, BY_TIME
-from auditlogservice.store.mongodb.searching import Stretch, condition_of, only_checked, ways
-from auditlogservice.terms import asked_by
+from auditlogservice.store.mongodb.searching import (
+    Stretch,
+    Way,
+    condition_of,
+    only_checked,
+    ways,
+)
+from auditlogservice.terms import asked_by, ruled_out_by
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -38,7 +44,6 @@ if TYPE_CHECKING:
 
     from auditlogservice.events import Record
     from auditlogservice.store.mongodb.schema import Document, Keys
-    from auditlogservice.store.mongodb.searching import Way
     from auditlogservice.store.port import PageQuery
 
 Events: TypeAlias = "AsyncCollection[Document]"
@@ -47,6 +52,8 @@ _CHUNK, _LONGEST_CHUNK = 100, 500  # candidates asked for at once while a page i
 _WINDOW, _LONGEST_WINDOW = 10_000, 40_000  # records that the server looks at in one go, in order
 _SPARSE = 50  # records for each candidate from which on the index is the shorter way
 _FEW = 1_000  # candidates that are looked at without further thought
+_SOME = 4_000  # candidates that are found in the index and sorted sooner than 2,000 are looked at
+_PARTS = 10  # a way is followed on if _FEW of its candidates are such a part of a page
 _MANY = 20_000  # candidates that are more than it is worth to find in the index and to sort
 _AT_ONCE = 256 * 1024  # bytes of records that are joined in 0.7 ms: a thread would cost 0.1 more
 _CHUNK_BYTES = 8 * 1024 * 1024  # of candidates that are in memory at once
@@ -83,11 +90,12 @@ class Search:
         self, events: Events, places: Places, query: PageQuery, *, seconds: float
     ) -> None:
         self._events = events
-        self._kept = places
+        self._known = places
         self._query = query
         self._deadline = Deadline(seconds)
         self._bounds = bounds_of(query.where)
         self._asked = asked_by(query.where)
+        self._ruled_out = [Way(frozenset({each})) for each in ruled_out_by(query.where)]
         self._filling = Filling(query)
 
     async def page(self) -> list[Record]:
@@ -95,7 +103,7 @@ class Search:
             left = await self._stretch()
             if self._bounds.ids is not None:
                 await self._look_up(self._bounds.ids, left)
-            elif self._asked is None:
+            elif self._asked is None and not self._ruled_out:
                 await self._walk(left)
             else:
                 await self._choose(left)
@@ -168,51 +176,63 @@ class Search:
 
     async def _choose(self, left: Stretch) -> None:
         """Take the shortest way there is, having looked ahead a little in the index."""
-        assert self._asked is not None  # noqa: S101 - or there is nothing to choose from
-        there = ways(self._asked)
+        there = [] if self._asked is None else ways(self._asked)
         in_order = [way for way in there if way.is_in_order]
         coarse = [way for way in there if not way.is_in_order]
-        if not coarse and len(in_order) == 1:
+        if len(in_order) == 1 and not coarse and not self._ruled_out:
             await self._follow(in_order[0], left)
             return
         end = await end_of(self._events, self._query.tenant)
         left = left.beyond(end, "newest")
+        if await self._look_at_few(in_order, coarse, left):
+            return
+        if in_order:
+            left = await self._follow_farthest(in_order, left)
+        else:
+            left = await self._walk(left, while_dense=True)
+        if self._is_full or (left.rows > _WINDOW and await self._collect(coarse, left, _MANY)):
+            return
+        if len(in_order) > 1 or self._ruled_out:
+            await self._look_where_they_meet(in_order, left)
+        elif in_order:
+            await self._follow(in_order[0], left)
+        else:
+            await self._walk(left)
+
+    async def _look_at_few(self, in_order: list[Way], coarse: list[Way], left: Stretch) -> bool:
+        """Look at all candidates of a way that has few; False if none has."""
         if in_order:
             count, way = await self._rarest(in_order, left, _FEW)
             if count < _FEW:
                 await self._follow(way, left)
-                return
-        if await self._collect(coarse, left, _FEW):
-            return
-        if in_order:
-            await self._follow_several(in_order, left)
-            return
-        left = await self._walk(left, while_dense=True)
-        if self._is_full or (left.rows > _WINDOW and await self._collect(coarse, left, _MANY)):
-            return
-        await self._walk(left)
+                return True
+        return await self._collect(coarse, left, _SOME)
 
-    async def _follow_several(self, in_order: list[Way], left: Stretch) -> None:
-        """Follow the way that leads farthest for a while; then look where all of them meet.
+    async def _follow_farthest(self, in_order: list[Way], left: Stretch) -> Stretch:
+        """Follow the way that leads farthest; return what is left once matches are seldom.
 
-        Often they meet so soon that nothing needs to be known about the rest of the log.
+        What is rare in one part of a log may be common in another. To look ahead takes a
+        microsecond for each candidate, to look at it ten.
         """
-        if len(in_order) == 1:
-            await self._follow(in_order[0], left)
-            return
-        parts = [(await self._part_of(way, left), way) for way in in_order]
-        parts.sort(key=lambda each: each[0].rows, reverse=True)
-        part, way = parts[0]
-        await self._follow(way, part)
-        left = left.beyond(part.last(self._query.order), self._query.order)
-        if left and not self._is_full:
-            await self._follow_together([way for _, way in parts], left)
+        enough = self._query.limit // _PARTS
+        while left and not self._is_full:
+            there = len(self._filling.records)
+            parts = [(await self._part_of(way, left), way) for way in in_order]
+            part, way = max(parts, key=lambda each: each[0].rows)
+            await self._follow(way, part)
+            left = left.beyond(part.last(self._query.order), self._query.order)
+            if len(self._filling.records) < there + enough:
+                break
+        return left
 
-    async def _follow_together(self, in_order: list[Way], left: Stretch) -> None:
-        """Look at the candidates where the ways meet."""
-        meeting = Meeting(self._query.tenant, in_order, self._milliseconds)
+    async def _look_where_they_meet(self, in_order: list[Way], left: Stretch) -> None:
+        """Look at the candidates that are on all these ways, and are not ruled out."""
+        meeting = Meeting(
+            self._events, self._known, self._query.tenant,
+            ways=in_order, without=self._ruled_out, milliseconds=self._milliseconds,
+        )  # fmt: skip
         waiting: list[int] = []
-        async with aclosing(self._kept.meeting(meeting, left, self._query.order)) as blocks:
+        async with aclosing(meeting.places(left, self._query.order)) as blocks:
             async for places in blocks:
                 waiting += places
                 if len(waiting) >= self._query.limit:
@@ -265,14 +285,17 @@ class Search:
         places: set[int] = set()
         if way.terms:
             condition = {"t": self._query.tenant, **way.condition()}
-            places = {entry["s"] async for entry in self._entries(condition, most)}
+            places = await self._read(self._entries(condition, most))
         for low, high in way.intervals():
             if len(places) < most:
                 # Bounds of the index, since for a condition the server would read each record:
                 # 20 µs instead of 1.5.
                 entries = self._entries({}, most).min(self._entry(low)).max(self._entry(high))
-                places |= {entry["s"] async for entry in entries}
+                places |= await self._read(entries)
         return places
+
+    async def _read(self, entries: AsyncCursor[Document]) -> set[int]:
+        return {entry["s"] for entry in await entries.to_list()}
 
     def _entries(self, condition: Document, most: int) -> AsyncCursor[Document]:
         return self._events.find(
@@ -298,6 +321,7 @@ class Search:
             window = left.rows
         size = self._query.limit if self._filling.is_decided else max(self._query.limit, _CHUNK)
         while left and not self._is_full:
+            there = len(self._filling.records)
             part = left.first(window, self._query.order)
             chunk = await self._ask({"s": part.condition(), **more}, BY_SEQUENCE, size)
             await self._take(chunk.documents)
@@ -305,7 +329,10 @@ class Search:
             reached = part.last(order) if chunk.is_all else chunk.documents[-1]["s"]
             rows = part.rows - part.beyond(reached, order).rows
             left = left.beyond(reached, order)
-            if while_dense and len(chunk.documents) * _SPARSE < rows:
+            found = (
+                len(self._filling.records) - there if self._asked is None else len(chunk.documents)
+            )
+            if while_dense and found * _SPARSE < rows:
                 break
             size = max(size, min(2 * size, _LONGEST_CHUNK))
             window = max(window, min(2 * window, _LONGEST_WINDOW))
@@ -337,8 +364,7 @@ class Search:
             size = max(size, min(2 * size, _LONGEST_CHUNK))
 
     def _checked(self) -> Document:
-        assert self._asked is not None  # noqa: S101 - there is a way
-        return only_checked(condition_of(self._asked))
+        return {} if self._asked is None else only_checked(condition_of(self._asked))
 
     async def _look_up(self, ids: Iterable[str], left: Stretch) -> None:
         condition = {"_id": {"$in": [ObjectId(one) for one in sorted(ids)]}}

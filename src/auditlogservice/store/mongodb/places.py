@@ -10,7 +10,6 @@ What is kept is bounded, and what was not asked for longest goes first.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from pymongo import DESCENDING
@@ -29,11 +28,12 @@ if TYPE_CHECKING:
     from auditlogservice.store.port import Order
 
 Events: TypeAlias = "AsyncCollection[Document]"
+_Key: TypeAlias = tuple[str, frozenset[str], int]  # tenant, terms, number of the block
 
 _BLOCK = 16_384  # records: what is read of a frequent value in 20 ms, and 2 KiB of bits
 _ROOM = 32 * 1024 * 1024  # bytes of all that is kept: 230 values of a million records
 _EXTRA = 300  # bytes that a block takes beside its bits: key, entry and number
-_FEW = 200  # candidates of a block that are looked at sooner than another value's are read
+_FEW = 200  # places that are looked for one by one, 2 µs each, rather than reading a block
 
 
 async def end_of(events: Events, tenant: str, session: AsyncClientSession | None = None) -> int:
@@ -48,92 +48,111 @@ async def end_of(events: Events, tenant: str, session: AsyncClientSession | None
     return int(last["s"]) + 1 if last else 0
 
 
-@dataclass(slots=True)
-class Meeting:
-    """Ways of one tenant that all candidates lie on, in the order in which they are asked."""
-
-    tenant: str
-    ways: list[Way]
-    milliseconds: Callable[[], int]  # that are left to the server; raises QueryTimeout if none
-
-
 class Places:
-    """What is known of the places of a database. Each process has its own.
+    """What is known of full blocks. `size` is how many bytes that takes."""
 
-    `size` is how many bytes that takes.
-    """
-
-    def __init__(self, events: Events) -> None:
-        self._events = events
-        self._known: OrderedDict[tuple[str, frozenset[str], int], int] = OrderedDict()
+    def __init__(self) -> None:
+        self._bits: OrderedDict[_Key, int] = OrderedDict()
         self.size = 0
 
-    async def meeting(
-        self, meeting: Meeting, left: Stretch, order: Order
-    ) -> AsyncGenerator[list[int]]:
-        """Yield the places in `left` where all ways may meet, in this order, a block at a time."""
+    def get(self, key: _Key) -> int | None:
+        bits = self._bits.get(key)
+        if bits is not None:
+            self._bits.move_to_end(key)
+        return bits
+
+    def keep(self, key: _Key, bits: int) -> None:
+        if key not in self._bits:  # another question may have been first
+            self._bits[key] = bits
+            self.size += _size(bits)
+        while self.size > _ROOM:
+            self.size -= _size(self._bits.popitem(last=False)[1])
+
+
+class Meeting:
+    """One question: where all of `ways` meet, and none of `without` is.
+
+    `milliseconds` says how many are left to the server; it raises QueryTimeout if there are none.
+    """
+
+    def __init__(
+        self,
+        events: Events,
+        known: Places,
+        tenant: str,
+        *,
+        ways: list[Way],
+        without: list[Way],
+        milliseconds: Callable[[], int],
+    ) -> None:
+        self._events = events
+        self._known = known
+        self._tenant = tenant
+        self._ways = list(ways)
+        self._without = without
+        self._milliseconds = milliseconds
+
+    async def places(self, left: Stretch, order: Order) -> AsyncGenerator[list[int]]:
+        """Yield the places of candidates in `left`, in this order, a block at a time."""
         # Each read of a session sees what an earlier one saw, also of another primary. So a block
         # that ends before the log does is read whole.
         async with self._events.database.client.start_session() as session:
-            end = await end_of(self._events, meeting.tenant, session)
+            end = await end_of(self._events, self._tenant, session)
             left = left.beyond(end, "newest")
-            first, last = left.low // _BLOCK, left.high // _BLOCK
-            blocks = range(first, last + 1) if left else range(0)
+            blocks = range(left.low // _BLOCK, left.high // _BLOCK + 1) if left else range(0)
             for block in blocks if order == "oldest" else reversed(blocks):
-                bits = await self._together(meeting, block, end, session)
+                bits = await self._meet(block, session, is_full=(block + 1) * _BLOCK <= end)
                 places = [place for place in _places(bits, block * _BLOCK) if place in left]
                 yield places if order == "oldest" else places[::-1]
 
-    async def _together(
-        self, meeting: Meeting, block: int, end: int, session: AsyncClientSession
-    ) -> int:
-        """Return what all ways have in common in this block, or a little more."""
-        together = (1 << _BLOCK) - 1
-        for way in list(meeting.ways):
-            key = (meeting.tenant, way.terms, block)
-            bits = self._known.get(key)
-            if bits is not None:
-                self._known.move_to_end(key)
-            elif together.bit_count() <= _FEW:
-                continue
-            else:
-                bits = await self._read(meeting, way, block, session)
-                if (block + 1) * _BLOCK <= end:
-                    self._keep(key, bits)
-            together &= bits
-            if not together:
+    async def _meet(self, block: int, session: AsyncClientSession, *, is_full: bool) -> int:
+        candidates = (1 << _BLOCK) - 1
+        for way in self._ways.copy():
+            candidates &= await self._bits_of(way, block, candidates, session, is_full=is_full)
+            if not candidates:
                 # Where this one is rare, it alone will often do for the next block too.
-                meeting.ways.remove(way)
-                meeting.ways.insert(0, way)
-                break
-        return together
+                self._ways.remove(way)
+                self._ways.insert(0, way)
+                return 0
+        for way in self._without:
+            candidates &= ~await self._bits_of(way, block, candidates, session, is_full=is_full)
+        return candidates
+
+    async def _bits_of(
+        self, way: Way, block: int, candidates: int, session: AsyncClientSession, *, is_full: bool
+    ) -> int:
+        """Return which of the candidates are on the way, and perhaps others that are."""
+        key = (self._tenant, way.terms, block)
+        bits = self._known.get(key)
+        if bits is not None:
+            return bits
+        first = block * _BLOCK
+        if candidates.bit_count() <= _FEW:
+            return await self._read(way, first, {"$in": list(_places(candidates, first))}, session)
+        part = Stretch(first, first + _BLOCK - 1)
+        bits = await self._read(way, first, part.condition(), session)
+        if is_full:
+            self._known.keep(key, bits)
+        return bits
 
     async def _read(
-        self, meeting: Meeting, way: Way, block: int, session: AsyncClientSession
+        self, way: Way, first: int, places: Document, session: AsyncClientSession
     ) -> int:
-        """Return the bits of the candidates on the way, having asked the index alone.
+        """Return which of these places of a block are on the way, having asked the index alone.
 
         As one array, which takes a third of the time that a document for each place would.
         """
-        part = Stretch(block * _BLOCK, (block + 1) * _BLOCK - 1)
         found = await self._events.aggregate(
             [
-                {"$match": {"t": meeting.tenant, "s": part.condition(), **way.condition()}},
+                {"$match": {"t": self._tenant, "s": places, **way.condition()}},
                 {"$group": {"_id": None, "places": {"$push": "$s"}}},
             ],
             hint=dict(BY_TERM),
-            maxTimeMS=meeting.milliseconds(),
+            maxTimeMS=self._milliseconds(),
             session=session,
         )
         documents = await found.to_list()
-        return _bits(documents[0]["places"], part.low) if documents else 0
-
-    def _keep(self, key: tuple[str, frozenset[str], int], bits: int) -> None:
-        if key not in self._known:  # another question may have been first
-            self.size += _size(bits)
-        self._known[key] = bits
-        while self.size > _ROOM:
-            self.size -= _size(self._known.popitem(last=False)[1])
+        return _bits(documents[0]["places"], first) if documents else 0
 
 
 def _size(bits: int) -> int:
