@@ -78,11 +78,12 @@ async def logs(
     mongodb_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Logs]:
     # As if these logs were long: with the real sizes, each page would be found at one go.
-    for name, size in {"_PROBED": 20, "_SAMPLE": 10, "_FEW": 5}.items():
+    for name, size in {"_PROBED": 20, "_SAMPLE": 10, "_FEW": 5, "_WINDOW": 15}.items():
         monkeypatch.setattr(searching, name, size)
     for name, size in {
         "_WINDOW": 15,
         "_FEW": 5,
+        "_SOME": 12,
         "_MANY": 60,
         "_CHUNK": 7,
         "_LONGEST_CHUNK": 20,

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 import pytest
-from asking import append, either, erase, keep, page, where, whole_log
+from asking import append, either, erase, keep, page, question, where, whole_log
 
 from auditlogservice.errors import (
     OutcomeUnknown,
@@ -41,6 +42,7 @@ from auditlogservice.filters import (
     Contains,
     Exists,
     Filter,
+    Is,
     Like,
     Not,
     Words,
@@ -48,7 +50,7 @@ from auditlogservice.filters import (
     matcher,
 )
 from auditlogservice.store.port import Appended, Replayed, Submission
-from auditlogservice.store.sqlite import database, open_sqlite
+from auditlogservice.store.sqlite import database, open_sqlite, searching
 from auditlogservice.store.sqlite.database import (
     _APPLICATION_ID,
     Database,
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from auditlogservice.canonical import Json
     from auditlogservice.events import Draft, Record
     from auditlogservice.filters import Test
+    from auditlogservice.store.port import Order
     from auditlogservice.store.sqlite import SqliteStore
 
 KILLABLE = Path(__file__).with_name("killable.py")
@@ -406,6 +409,43 @@ async def test_a_question_about_fields_starts_from_their_terms(opened: SqliteSto
     steps = await _plans(opened, where(name="n"), "newest", None)
     assert [step for step in steps if step.startswith("SCAN terms VIRTUAL TABLE INDEX")]
     assert "SEARCH records USING INTEGER PRIMARY KEY (rowid=?)" in steps
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+@pytest.mark.parametrize(
+    ("asked", "most"),
+    [
+        (
+            Not(Is("outcome", "success")),
+            43,
+        ),  # with 20 that are tried first, and kept to be sampled
+        (all_of(where(name="n"), Not(Is("outcome", "success"))), 3),
+        (all_of(where(name="n"), Not(Words(("success",)))), 3),
+    ],
+    ids=["alone", "beside a value", "as a word"],
+)
+async def test_what_a_question_rules_out_is_not_looked_at(
+    opened: SqliteStore,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: Filter,
+    most: int,
+    order: Order,
+) -> None:
+    looked = Counter[int]()
+
+    def counted(sequence: int, event_id: bytes, payload: bytes) -> Record:
+        looked[sequence] += 1
+        return really(sequence, event_id, payload)
+
+    really = searching._record
+    monkeypatch.setattr(searching, "_record", counted)
+    monkeypatch.setattr(searching, "_PROBED", 20)
+    monkeypatch.setattr(searching, "_WINDOW", 30)
+    outcomes = ["unknown" if number % 100 == 50 else "success" for number in range(300)]
+    await keep(opened.events, *(draft(told("n", outcome=outcome)) for outcome in outcomes))
+    found = await opened.events.page(question(asked, order=order))
+    assert sorted(record.sequence for record in found) == [50, 150, 250]
+    assert looked.total() <= most
 
 
 async def test_beyond_the_last_record_there_is_nothing(opened: SqliteStore) -> None:

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from asking import erase, keep, page, where
+from asking import either, erase, keep, page, question, where
 from pymongo.uri_parser import parse_uri
 
-from auditlogservice.filters import Compare, Filter, Like, Words, all_of
+from auditlogservice.filters import Compare, Filter, Like, Not, Words, all_of
 from auditlogservice.store.mongodb import open_mongodb, paging, places
 from strategies import draft, told
 
@@ -42,7 +42,8 @@ def _counting(mongo: MongoClient[dict[str, Any]], url: str) -> Iterator[dict[str
 @pytest.fixture
 async def store(mongodb_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MongoStore]:
     """A store whose log is taken for a long one."""
-    for size, value in {"_FEW": 8, "_MANY": 150, "_WINDOW": 50, "_CHUNK": 7}.items():
+    sizes = {"_FEW": 8, "_SOME": 20, "_MANY": 150, "_WINDOW": 50, "_CHUNK": 7}
+    for size, value in sizes.items():
         monkeypatch.setattr(paging, size, value)
     for size, value in {"_BLOCK": 32, "_FEW": 1}.items():
         monkeypatch.setattr(places, size, value)
@@ -61,6 +62,20 @@ QUESTIONS: dict[str, tuple[Filter, int]] = {
     "a range of numbers": (
         all_of(Compare("event_data.n", "gte", "100"), Compare("event_data.n", "lt", "120")), 14,
     ),
+    # Of what is common, 75 or 85 records lie before the range.
+    "a common value in a range": (
+        all_of(
+            where(source="even"),
+            Compare("event_data.n", "gte", "150"),
+            Compare("event_data.n", "lt", "230"),
+        ),
+        20,
+    ),
+    "what two outcomes hide": (Not(either("outcome", "success", "failure")), 4),
+    "a common value, and what they hide": (
+        all_of(where(source="even"), Not(either("outcome", "success", "failure"))),
+        12,
+    ),
     "the beginning of a word": (Words(("u1",), open_end=True), 14),
 }  # fmt: skip
 
@@ -76,7 +91,7 @@ async def test_a_page_is_found_without_reading_much_else(
 ) -> None:
     asked, most = QUESTIONS[name]
     with _counting(mongo, mongodb_url) as read:
-        await page(store.events, asked, order=order, limit=5)
+        await store.events.page(question(asked, order=order, limit=5))
     assert read["records"] <= most + _SLACK
 
 
@@ -88,9 +103,9 @@ async def test_what_is_known_of_a_log_is_not_read_from_the_index_again(
     store: MongoStore, mongodb_url: str, mongo: MongoClient[dict[str, Any]], order: Order
 ) -> None:
     with _counting(mongo, mongodb_url) as first:
-        assert await page(store.events, _APART, order=order) == []
+        assert await store.events.page(question(_APART, order=order)) == []
     with _counting(mongo, mongodb_url) as second:
-        assert await page(store.events, _APART, order=order) == []
+        assert await store.events.page(question(_APART, order=order)) == []
     # What is left is looking ahead, and the last block, which is not full yet.
     assert second["entries"] < first["entries"] / 2
 
@@ -125,11 +140,14 @@ async def test_what_is_known_takes_no_more_memory_than_it_may(
         assert 0 < store.events._places.size <= 1_000
 
 
+_OUTCOMES = {50: "unknown"}  # of a hundred
+
+
 def _event(number: int) -> dict[str, Any]:
     return told(
         name="late" if number >= _RECORDS * 9 // 10 else "any",
         actor={"id": f"u{number:03}", "type": "early" if number < _RECORDS // 2 else "rest"},
         source="odd" if number % 2 else "even",
-        outcome="success" if number % 10 == 1 else "failure",
+        outcome=_OUTCOMES.get(number % 100, "success" if number % 10 == 1 else "failure"),
         event_data={"n": number},
     )

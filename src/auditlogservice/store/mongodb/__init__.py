@@ -5,8 +5,9 @@ Any number of processes write to one database. What keeps them in order is the u
 
 Reading order: `schema` (what is kept, under which names), `documents` (values to documents and
 back), `failures` (the driver's errors in our words), `deadline` (until when), `connection` (what
-is refused at start), `appending` and `stalled` (writing), `lookups`, `searching` and `paging`
-(questions), `events` (the event store), `accounts`, `opening` (all of it, for `runtime.stores`).
+is refused at start), `appending` and `stalled` (writing), `lookups`, `searching`, `places` and
+`paging` (questions), `events` (the event store), `accounts`, `opening` (all of it, for
+`runtime.stores`).
 """
 
 from auditlogservice.store.mongodb.accounts import MongoAccountStore

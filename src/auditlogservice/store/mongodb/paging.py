@@ -214,7 +214,7 @@ class Search:
         What is rare in one part of a log may be common in another. To look ahead takes a
         microsecond for each candidate, to look at it ten.
         """
-        enough = self._query.limit // _PARTS
+        enough = ceil(self._query.limit / _PARTS)
         while left and not self._is_full:
             there = len(self._filling.records)
             parts = [(await self._part_of(way, left), way) for way in in_order]

@@ -24,10 +24,10 @@ from auditlogservice.bounds import bounds_of
 from auditlogservice.events import EventId, Record, Sequence
 from auditlogservice.store.filling import Filling
 from auditlogservice.store.sqlite.joining import Candidates, condition_for, join_rows
-from auditlogservice.terms import asked_by, terms_of
+from auditlogservice.terms import asked_by, ruled_out_by, terms_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     import apsw
 
@@ -40,6 +40,7 @@ _PROBED = 200  # rows looked at in order before a coarse question goes to the in
 _SAMPLE = 20  # of these, to learn how common their terms are
 _FREQUENT = 15  # if one row in so many matches, the next ones are found sooner in order
 _BROAD = 4  # if one row in so many has it, a coarse part of a question is left to `matches`
+_WINDOW, _LONGEST_WINDOW = 2_000, 64_000  # rows of which those ruled out are found in one go
 _FEW = 2_000  # rows that are looked at one by one, without a second thought
 
 # What the tokenizer would split at, and the quote of its query language. Index and query pass
@@ -56,6 +57,7 @@ _IN_ORDER = "records WHERE tenant=? AND sequence BETWEEN ? AND ?"
 _BY_TERM = (
     "terms JOIN records ON row = terms.rowid WHERE terms MATCH ? AND terms.rowid BETWEEN ? AND ?"
 )
+_ROWS_OF_TERM = "SELECT rowid FROM terms WHERE terms MATCH ? AND rowid BETWEEN ? AND ?"
 _BY_ID = f"{_COLUMNS} FROM records WHERE id=? AND tenant=?"
 
 
@@ -89,6 +91,7 @@ class Search:
         self._query = query
         self._watch = watch
         self._bounds = bounds_of(query.where)
+        self._ruled_out = ruled_out_by(query.where)
         self._filling = Filling(query)
 
     def page(self) -> list[Record]:
@@ -97,7 +100,9 @@ class Search:
             return self._filling.records
         low, high = self._sequences()
         asked = asked_by(self._query.where)
-        if asked is None:
+        if asked is None and self._ruled_out:
+            self._look_past(low, high)
+        elif asked is None:
             self._look(self._in_order(low, high))
         elif not is_coarse(asked):
             self._look(self._with_terms(low, high, asked))
@@ -135,10 +140,7 @@ class Search:
         seen = self._look(self._in_order(low, high), _PROBED)
         if len(seen) < _PROBED or self._is_full:
             return
-        if self._is_backwards:
-            high = seen[-1].sequence - 1
-        else:
-            low = seen[-1].sequence + 1
+        low, high = self._beyond(seen[-1].sequence, low, high)
         sample = [terms_of(record.fields()) for record in seen[:: _PROBED // _SAMPLE]]
         narrowed = self._narrowed(asked, sample)
         if narrowed is None or len(self._filling.records) * _FREQUENT >= len(seen):
@@ -158,6 +160,26 @@ class Search:
         # Each part may be broad, and all of them together not: a number between two others.
         return None if _is_broad(asked, sample) else asked
 
+    def _look_past(self, low: int, high: int) -> None:
+        """Look at the rows that are not ruled out: by the index, if that leaves few.
+
+        To find one that is takes half a microsecond, and ten to read its record.
+        """
+        seen = self._look(self._in_order(low, high), _PROBED)
+        if len(seen) < _PROBED:
+            return
+        low, high = self._beyond(seen[-1].sequence, low, high)
+        window = _WINDOW
+        while low <= high and not self._is_full:
+            if self._is_backwards:
+                last = max(low, high - window + 1)
+                self._look(self._not_ruled_out(last, high))
+            else:
+                last = min(high, low + window - 1)
+                self._look(self._not_ruled_out(low, last))
+            low, high = self._beyond(last, low, high)
+            window = min(4 * window, _LONGEST_WINDOW)
+
     def _look(self, rows: apsw.Cursor, most: int | None = None) -> list[Record]:
         """Take in what matches, until the page is full; return the first rows that were seen."""
         seen: list[Record] = []
@@ -176,6 +198,14 @@ class Search:
             (self._tenant, low, high),
         )
 
+    def _not_ruled_out(self, low: int, high: int) -> apsw.Cursor:
+        rows = (self._row(low, high, "ASC"), self._row(low, high, "DESC"))
+        return self._connection.execute(
+            f"{_COLUMNS} FROM {_IN_ORDER} AND row NOT IN ({_ROWS_OF_TERM})"
+            f" ORDER BY sequence {self._way}",
+            (self._tenant, low, high, _one_of(self._tenant, self._ruled_out), *rows),
+        )
+
     def _with_terms(self, low: int, high: int, asked: Asked) -> apsw.Cursor:
         rows = self._candidates(low, high, asked)
         return self._connection.execute(
@@ -184,7 +214,10 @@ class Search:
 
     def _candidates(self, low: int, high: int, asked: Asked) -> Candidates:
         rows = (self._row(low, high, "ASC"), self._row(low, high, "DESC"))
-        return Candidates(_BY_TERM, (_expression(self._tenant, asked), *rows), "terms.rowid")
+        expression = _expression(self._tenant, asked)
+        if self._ruled_out:
+            expression = f"({expression}) NOT ({_one_of(self._tenant, self._ruled_out)})"
+        return Candidates(_BY_TERM, (expression, *rows), "terms.rowid")
 
     def _are_few(self, asked: Asked) -> bool:
         rows = self._connection.execute(
@@ -199,6 +232,10 @@ class Search:
         if not self._filling.is_decided:
             self._watch.check()  # which SQLite does too, but not while a record is looked at
         self._filling.take(_record(sequence, event_id, payload))
+
+    def _beyond(self, place: int, low: int, high: int) -> tuple[int, int]:
+        """Return what is left between two sequences when reading has come to this place."""
+        return (low, place - 1) if self._is_backwards else (place + 1, high)
 
     @property
     def _is_full(self) -> bool:
@@ -273,6 +310,10 @@ def first_at(connection: apsw.Connection, tenant: int, micros: int, end: int) ->
 
 
 # ---- the query language of FTS5 ----------------------------------------------------------
+
+
+def _one_of(tenant: int, terms: Iterable[str]) -> str:
+    return " OR ".join(f'"{word(tenant, term)}"' for term in terms)
 
 
 def _expression(tenant: int, asked: Asked) -> str:
