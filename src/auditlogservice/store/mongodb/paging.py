@@ -95,7 +95,9 @@ class Search:
         self._deadline = Deadline(seconds)
         self._bounds = bounds_of(query.where)
         self._asked = asked_by(query.where)
-        self._ruled_out = [Way(frozenset({each})) for each in ruled_out_by(query.where)]
+        ruled_out = ruled_out_by(query.where)
+        self._ruled_out = [Way(frozenset({term})) for term in ruled_out]
+        self._condition = condition_of(self._asked, ruled_out)
         self._filling = Filling(query)
 
     async def page(self) -> list[Record]:
@@ -315,24 +317,19 @@ class Search:
 
     async def _walk(self, left: Stretch, *, while_dense: bool = False) -> Stretch:
         """Look at all records in order; return what is left once candidates are far between."""
-        more = {} if self._asked is None else condition_of(self._asked)
         window = _WINDOW // 5 if while_dense else _WINDOW
-        if self._asked is None:
+        if not self._condition:
             window = left.rows
         size = self._query.limit if self._filling.is_decided else max(self._query.limit, _CHUNK)
         while left and not self._is_full:
-            there = len(self._filling.records)
             part = left.first(window, self._query.order)
-            chunk = await self._ask({"s": part.condition(), **more}, BY_SEQUENCE, size)
+            chunk = await self._ask({"s": part.condition(), **self._condition}, BY_SEQUENCE, size)
             await self._take(chunk.documents)
             order = self._query.order
             reached = part.last(order) if chunk.is_all else chunk.documents[-1]["s"]
             rows = part.rows - part.beyond(reached, order).rows
             left = left.beyond(reached, order)
-            found = (
-                len(self._filling.records) - there if self._asked is None else len(chunk.documents)
-            )
-            if while_dense and found * _SPARSE < rows:
+            if while_dense and len(chunk.documents) * _SPARSE < rows:
                 break
             size = max(size, min(2 * size, _LONGEST_CHUNK))
             window = max(window, min(2 * window, _LONGEST_WINDOW))
@@ -364,7 +361,8 @@ class Search:
             size = max(size, min(2 * size, _LONGEST_CHUNK))
 
     def _checked(self) -> Document:
-        return {} if self._asked is None else only_checked(condition_of(self._asked))
+        """Return what the server checks of each candidate, so that fewer are sent."""
+        return only_checked(self._condition)
 
     async def _look_up(self, ids: Iterable[str], left: Stretch) -> None:
         condition = {"_id": {"$in": [ObjectId(one) for one in sorted(ids)]}}

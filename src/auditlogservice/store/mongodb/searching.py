@@ -15,7 +15,7 @@ from bson import Int64
 from auditlogservice.asked import Asked, Both, Either, Span, Start, Term, conjuncts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from auditlogservice.store.mongodb.schema import Document
     from auditlogservice.store.port import Order
@@ -114,17 +114,12 @@ def _joined(all_ways: list[Way]) -> Way:
     return Way(frozenset[str]().union(*(way.terms for way in all_ways)), tuple(ranges))
 
 
-def condition_of(asked: Asked) -> Document:
-    """Return what the terms of every candidate must be."""
-    match asked:
-        case Term(text):
-            return {"terms": text}
-        case Start() | Span():
-            return _within(asked)
-        case Both(parts):
-            return {"$and": [condition_of(part) for part in parts]}
-        case Either(parts):
-            return {"$or": [condition_of(part) for part in parts]}
+def condition_of(asked: Asked | None, ruled_out: Collection[str] = ()) -> Document:
+    """Return what the terms of every candidate must be, and what none of them may be."""
+    parts = [] if asked is None else [_required(asked)]
+    if ruled_out:
+        parts.append({"terms": {"$nin": list(ruled_out)}})
+    return {"$and": parts} if len(parts) > 1 else parts[0] if parts else {}
 
 
 def only_checked(condition: Document) -> Document:
@@ -132,12 +127,18 @@ def only_checked(condition: Document) -> Document:
 
     It can follow one condition on `terms` along the index, and this must not be the one.
     """
-    return {"$nor": [{"$nor": [condition]}]}
+    return {"$nor": [{"$nor": [condition]}]} if condition else {}
 
 
-def _within(asked: Start | Span) -> Document:
-    # One and the same term must be on both sides of the range.
+def _required(asked: Asked) -> Document:
     match asked:
+        case Term(text):
+            return {"terms": text}
+        case Both(parts):
+            return {"$and": [_required(part) for part in parts]}
+        case Either(parts):
+            return {"$or": [_required(part) for part in parts]}
+        # One and the same term must be on both sides of a range.
         case Span(low, high):
             return {"terms": {"$elemMatch": {"$gte": low, "$lte": high}}}
         case Start(text):
