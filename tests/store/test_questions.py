@@ -83,7 +83,7 @@ async def logs(
     for name, size in {
         "_WINDOW": 15,
         "_FEW": 5,
-        "_SOME": 12,
+        "_TRIED": 5,
         "_MANY": 60,
         "_CHUNK": 7,
         "_LONGEST_CHUNK": 20,

@@ -42,7 +42,7 @@ def _counting(mongo: MongoClient[dict[str, Any]], url: str) -> Iterator[dict[str
 @pytest.fixture
 async def store(mongodb_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MongoStore]:
     """A store whose log is taken for a long one."""
-    sizes = {"_FEW": 8, "_SOME": 20, "_MANY": 150, "_WINDOW": 50, "_CHUNK": 7}
+    sizes = {"_FEW": 8, "_TRIED": 10, "_MANY": 150, "_WINDOW": 50, "_CHUNK": 7}
     for size, value in sizes.items():
         monkeypatch.setattr(paging, size, value)
     for size, value in {"_BLOCK": 32, "_FEW": 1}.items():

@@ -52,7 +52,7 @@ _CHUNK, _LONGEST_CHUNK = 100, 500  # candidates asked for at once while a page i
 _WINDOW, _LONGEST_WINDOW = 10_000, 40_000  # records that the server looks at in one go, in order
 _SPARSE = 50  # records for each candidate from which on the index is the shorter way
 _FEW = 1_000  # candidates that are looked at without further thought
-_SOME = 4_000  # candidates that are found in the index and sorted sooner than 2,000 are looked at
+_TRIED = 200  # records that the server looks at in order before coarse ways are collected
 _PARTS = 10  # a way is followed on if _FEW of its candidates are such a part of a page
 _MANY = 20_000  # candidates that are more than it is worth to find in the index and to sort
 _AT_ONCE = 256 * 1024  # bytes of records that are joined in 0.7 ms: a thread would cost 0.1 more
@@ -208,7 +208,7 @@ class Search:
             if count < _FEW:
                 await self._follow(way, left)
                 return True
-        return await self._collect(coarse, left, _SOME)
+        return await self._collect(coarse, left, _FEW)
 
     async def _follow_farthest(self, in_order: list[Way], left: Stretch) -> Stretch:
         """Follow the way that leads farthest; return what is left once matches are seldom.
@@ -317,7 +317,7 @@ class Search:
 
     async def _walk(self, left: Stretch, *, while_dense: bool = False) -> Stretch:
         """Look at all records in order; return what is left once candidates are far between."""
-        window = _WINDOW // 5 if while_dense else _WINDOW
+        window = _TRIED if while_dense else _WINDOW
         if not self._condition:
             window = left.rows
         size = self._query.limit if self._filling.is_decided else max(self._query.limit, _CHUNK)
