@@ -1,8 +1,9 @@
 """Pages of records that match: which way candidates are looked for, and how they are read.
 
-There are two ways. Along the index of terms, candidates come in order of sequence if the way is
+There are three ways. Along the index of terms, candidates come in order of sequence if the way is
 some exact terms; where it takes in many terms (a prefix, a range), their places are collected
-first, and sorted.
+first, and sorted. Where several such ways seldom meet, and where nearly everything is ruled out,
+`places` tells where to look.
 Along the sequence, every record is looked at, by the server: that is sooner done where many
 match. All of it ends when the time is up, here and on the server.
 """
