@@ -1000,6 +1000,19 @@ async def test_a_log_is_claimed_before_it_is_written_to_while_others_write_to_it
     assert claims == [0, 1, 1, 1, 0]
 
 
+async def test_a_server_that_cannot_be_reached_for_a_moment_is_not_taken_for_another_writer(
+    overheard: tuple[MongoStore, Overheard], mongo: Client
+) -> None:
+    store, ear = overheard
+    await keep(store.events, draft())
+    ear.others.clear()
+    with failing(mongo, "insert", times=1, **_CUT):
+        await keep(store.events, draft())
+    inserts = [one for one in ear.others if "insert" in one]
+    claims = [one for one in ear.others if "findAndModify" in one]
+    assert (len(inserts), claims) == (2, [])
+
+
 async def test_a_transaction_that_a_killed_process_left_open_is_ended(
     store: MongoStore, mongodb_url: str
 ) -> None:
