@@ -40,6 +40,7 @@ from auditlogservice.filters import (
 )
 from auditlogservice.governance import Hold
 from auditlogservice.language import parse_text
+from auditlogservice.merkle import HASH_BYTES
 from auditlogservice.store.mongodb import open_mongodb, paging
 from auditlogservice.store.mongodb.connection import check_topology, check_version
 from auditlogservice.store.mongodb.schema import INDEXES
@@ -51,6 +52,7 @@ from auditlogservice.store.port import (
     Replayed,
     Submission,
 )
+from auditlogservice.tiles import WIDTH, Tile
 from auditlogservice.times import format_utc
 from mongod import Mongod, ReplicaSet, pausing, queries
 from strategies import NOON, draft, told, tombstone
@@ -943,6 +945,32 @@ async def test_a_first_checkpoint_that_another_nodes_came_before_is_published_if
     monkeypatch.setattr(checkpoints, "update_one", refuse_the_first)
     await store.ledger.publish("acme", Published(7, b"of this one"))
     assert await store.ledger.published("acme") == Published(7, b"of this one")
+
+
+async def test_a_tile_that_becomes_full_while_it_is_looked_for_is_found(
+    store: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await keep(store.events, draft())
+    full_tiles, find_log = store.ledger._full_tiles, store.ledger._logs.find_one
+    is_full = asyncio.Event()
+
+    async def look_too_soon(names: dict[str, Tile]) -> dict[Tile, bytes]:
+        found = await full_tiles(names)
+        if not is_full.is_set():
+            await keep(store.events, *(draft() for _ in range(255)))
+            is_full.set()
+        return found
+
+    async def look_too_late(asked: dict[str, str]) -> Any:
+        await is_full.wait()
+        return await find_log(asked)
+
+    monkeypatch.setattr(store.ledger, "_full_tiles", look_too_soon)
+    monkeypatch.setattr(store.ledger._logs, "find_one", look_too_late)
+    found = await store.ledger.tiles("acme", [Tile(0, 0)])
+    assert {tile: len(hashes) for tile, hashes in found.items()} == {
+        Tile(0, 0): WIDTH * HASH_BYTES
+    }
 
 
 async def test_a_tenant_that_fails_is_no_failure_of_one_beside_it(
