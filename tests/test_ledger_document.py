@@ -61,7 +61,7 @@ async def example(folder: Path) -> Proven:
         every=1,
     )
     caller = Principal(user_id="a", name="auditor", tenant="acme", scopes=frozenset(Scope))
-    proven = await Prover(store.events, store.ledger, signer).prove(caller, drafts[1].id)
+    proven = await Prover(store.ledger, signer).prove(caller, drafts[1].id)
     await store.close()
     return proven
 

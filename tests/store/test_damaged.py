@@ -250,6 +250,8 @@ async def test_a_record_that_is_none_any_more_is_told_as_damage(
         await store.events.listing(question(asked))
     with pytest.raises(StoreBroken):
         await store.events.find("acme", there.entry.id)
+    with pytest.raises(StoreBroken):
+        await store.ledger.opening("acme", there.entry.id)
     # Whoever looks elsewhere is answered, and every log goes on.
     assert len(await page(store.events, asked, limit=MIDDLE)) == MIDDLE
     await keep(store.events, draft())

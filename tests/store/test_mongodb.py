@@ -40,9 +40,10 @@ from auditlogservice.filters import (
 )
 from auditlogservice.governance import Hold
 from auditlogservice.language import parse_text
+from auditlogservice.merkle import HASH_BYTES
 from auditlogservice.store.mongodb import open_mongodb, paging
 from auditlogservice.store.mongodb.connection import check_topology, check_version
-from auditlogservice.store.mongodb.schema import BY_TERM, INDEXES
+from auditlogservice.store.mongodb.schema import INDEXES
 from auditlogservice.store.port import (
     Appended,
     Document,
@@ -51,6 +52,7 @@ from auditlogservice.store.port import (
     Replayed,
     Submission,
 )
+from auditlogservice.tiles import WIDTH, Tile
 from auditlogservice.times import format_utc
 from mongod import Mongod, ReplicaSet, pausing, queries
 from strategies import NOON, draft, told, tombstone
@@ -285,18 +287,23 @@ async def test_a_lost_index_is_made_again(
     assert database["events"].index_information()["by_sequence"]["unique"] is True
 
 
-async def test_the_index_of_terms_is_compressed(
+async def test_the_indexes_of_records_are_compressed(
     store: MongoStore, database: pymongo.database.Database[dict[str, Any]]
 ) -> None:
     await store.events.ping()
     details = database.command("collStats", "events", indexDetails=True)["indexDetails"]
-    assert "block_compressor=snappy" in details["by_term"]["creationString"]
+    for index in INDEXES["events"]:
+        made = details[index.document["name"]]["creationString"]
+        assert "block_compressor=snappy" in made, index.document["name"]
 
 
-async def test_an_index_of_terms_from_before_it_was_compressed_does_as_well(
+async def test_indexes_from_before_they_were_compressed_do_as_well(
     mongodb_url: str, database: pymongo.database.Database[dict[str, Any]]
 ) -> None:
-    database["events"].create_index(BY_TERM, name="by_term")
+    for index in INDEXES["events"]:
+        how = {key: value for key, value in index.document.items() if key != "key"}
+        del how["storageEngine"]
+        database["events"].create_index(list(index.document["key"].items()), **how)
     opened = await open_mongodb(mongodb_url)
     (record,) = await keep(opened.events, draft())
     assert await page(opened.events, where(event_type="auth.login")) == [record]
@@ -940,6 +947,32 @@ async def test_a_first_checkpoint_that_another_nodes_came_before_is_published_if
     assert await store.ledger.published("acme") == Published(7, b"of this one")
 
 
+async def test_a_tile_that_becomes_full_while_it_is_looked_for_is_found(
+    store: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await keep(store.events, draft())
+    full_tiles, find_log = store.ledger._full_tiles, store.ledger._logs.find_one
+    is_full = asyncio.Event()
+
+    async def look_too_soon(names: dict[str, Tile]) -> dict[Tile, bytes]:
+        found = await full_tiles(names)
+        if not is_full.is_set():
+            await keep(store.events, *(draft() for _ in range(255)))
+            is_full.set()
+        return found
+
+    async def look_too_late(asked: dict[str, str]) -> Any:
+        await is_full.wait()
+        return await find_log(asked)
+
+    monkeypatch.setattr(store.ledger, "_full_tiles", look_too_soon)
+    monkeypatch.setattr(store.ledger._logs, "find_one", look_too_late)
+    found = await store.ledger.tiles("acme", [Tile(0, 0)])
+    assert {tile: len(hashes) for tile, hashes in found.items()} == {
+        Tile(0, 0): WIDTH * HASH_BYTES
+    }
+
+
 async def test_a_tenant_that_fails_is_no_failure_of_one_beside_it(
     hasty: MongoStore,
     mongo: Client,
@@ -998,6 +1031,19 @@ async def test_a_log_is_claimed_before_it_is_written_to_while_others_write_to_it
     await other.close()
     # At first it is alone; then another has been there each time; at last it is alone again.
     assert claims == [0, 1, 1, 1, 0]
+
+
+async def test_a_server_that_cannot_be_reached_for_a_moment_is_not_taken_for_another_writer(
+    overheard: tuple[MongoStore, Overheard], mongo: Client
+) -> None:
+    store, ear = overheard
+    await keep(store.events, draft())
+    ear.others.clear()
+    with failing(mongo, "insert", times=1, **_CUT):
+        await keep(store.events, draft())
+    inserts = [one for one in ear.others if "insert" in one]
+    claims = [one for one in ear.others if "findAndModify" in one]
+    assert (len(inserts), claims) == (2, [])
 
 
 async def test_a_transaction_that_a_killed_process_left_open_is_ended(

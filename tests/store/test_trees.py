@@ -90,6 +90,21 @@ async def test_openings_without_content_have_the_same_entries(store: Store) -> N
     assert all(each.salt is None and each.payload is None for each in bare)
 
 
+async def test_the_opening_of_a_record_is_that_of_its_place(store: Store) -> None:
+    records = await keep(store.events, *(draft() for _ in range(3)))
+    await store.events.erase("acme", [burial(records[1].id)])
+    places = await store.ledger.openings("acme", 0, 3, content=True)
+    found = [await store.ledger.opening("acme", record.id) for record in records]
+    assert found == places
+    assert [each.record for each in places] == [records[0], None, records[2]]
+
+
+async def test_what_is_not_there_or_another_tenants_has_no_opening(store: Store) -> None:
+    (record,) = await keep(store.events, draft())
+    assert await store.ledger.opening("other", record.id) is None
+    assert await store.ledger.opening("acme", EventId("f" * 24)) is None
+
+
 async def test_entries_and_salts_are_those_of_the_openings(store: Store) -> None:
     records = await keep(store.events, *(draft() for _ in range(5)))
     await store.events.erase("acme", [burial(records[2].id)])

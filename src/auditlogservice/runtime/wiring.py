@@ -154,7 +154,7 @@ async def open_services(
             every=settings.checkpoint_every.total_seconds(),
         )
         anchors = Anchors(store.documents)
-        prover = Prover(store.events, store.ledger, signer)
+        prover = Prover(store.ledger, signer)
         anchorer = Anchorer([], gauge=metrics)  # what others sign, their nodes show
         if seeds:
             anchorer = await stack.enter_async_context(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from auditlogservice.events import Listing
+from auditlogservice.events import EventId, Listing, Record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from auditlogservice.access import Scope, User
     from auditlogservice.entries import LogEntry
     from auditlogservice.errors import Unavailable
-    from auditlogservice.events import Draft, Erasure, EventId, Kept, Record, Sequence
+    from auditlogservice.events import Draft, Erasure, Kept, Sequence
     from auditlogservice.filters import Filter
     from auditlogservice.tiles import Tile
 
@@ -234,6 +234,13 @@ class Opening:
     salt: bytes | None
     payload: bytes | None
 
+    @property
+    def record(self) -> Record | None:
+        """What is answered where the record is asked for; None once it was erased."""
+        if self.payload is None:
+            return None
+        return Record(id=EventId(self.entry.id), sequence=self.sequence, payload=self.payload)
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -252,6 +259,13 @@ class LedgerStore(Protocol):
 
     async def tiles(self, tenant: str, wanted: Iterable[Tile]) -> dict[Tile, bytes]:
         """Return the hashes that each tile has now; tiles that are not there are left out."""
+        ...
+
+    async def opening(self, tenant: str, event_id: EventId) -> Opening | None:
+        """Return what the leaf of this record stands for; None if the tenant has no such record.
+
+        Raises StoreBroken if its payload is none any more.
+        """
         ...
 
     async def openings(self, tenant: str, first: int, end: int, *, content: bool) -> list[Opening]:

@@ -6,6 +6,7 @@ one node holds on all of them within a second.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
@@ -89,7 +90,9 @@ class Owners:
         return await (self._user(owner_id) if kind == "user" else self._client(owner_id))
 
     async def _user(self, user_id: str) -> Owner | None:
-        user = await self._accounts.user_with_id(user_id)
+        user, credentials = await asyncio.gather(
+            self._accounts.user_with_id(user_id), find_credentials(self._documents, user_id)
+        )
         if user is None:
             return None
         return Owner(
@@ -101,11 +104,13 @@ class Owners:
             disabled=user.disabled,
             generation=user.generation,
             secrets=frozenset(),
-            credentials=await find_credentials(self._documents, user_id),
+            credentials=credentials,
         )
 
     async def _client(self, client_id: str) -> Owner | None:
-        client = await self._clients.find(client_id)
+        client, credentials = await asyncio.gather(
+            self._clients.find(client_id), find_credentials(self._documents, client_id)
+        )
         if client is None:
             return None
         return Owner(
@@ -117,5 +122,5 @@ class Owners:
             disabled=client.disabled,
             generation=None,
             secrets=frozenset(secret.id for secret in client.secrets),
-            credentials=await find_credentials(self._documents, client_id),
+            credentials=credentials,
         )

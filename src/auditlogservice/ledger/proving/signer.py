@@ -180,10 +180,10 @@ class Signer:
         return await self._wait_for(tenant, 0)
 
     async def covering(self, tenant: str, index: int) -> Published:
-        """Return a checkpoint of a tree that has this leaf. Raises NotSigned if none comes."""
-        published = await self._store.published(tenant)
-        if published is not None and published.size > index:
-            return published
+        """Return a checkpoint of a tree that has this leaf, which none had that was there before.
+
+        Raises NotSigned if none comes.
+        """
         if self._seeds:
             await self._sign_in_time(tenant)
         return await self._wait_for(tenant, index + 1)

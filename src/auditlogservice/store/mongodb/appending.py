@@ -55,6 +55,7 @@ from auditlogservice.store.mongodb.documents import (
 )
 from auditlogservice.store.mongodb.failures import (
     TRANSIENT,
+    is_beaten,
     is_worth_another_try,
     not_kept,
     undamaged,
@@ -90,20 +91,27 @@ _COMMITTING = 0.9
 # With 2,000, a whole group, it was 70.
 _PORTION = 200
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.008, 0.25
-# Before another attempt. Between two transactions of a process that has much to write, a log is
-# free for a few milliseconds: whoever waits for longer than that may wait for seconds.
-_LONGEST_WAIT = 0.012
-_LOOKS_STALLED = 30  # attempts that another writer won, about a third of a second
+# Seconds before another attempt, so that two writers do not stay in step. Between two transactions
+# of a process that has much to write, a log is free for a few milliseconds: whoever waits for
+# longer than that may wait for seconds.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.004, 0.012
+_LOOKS_STALLED = 30  # attempts that failed, about a third of a second
 
 
 class _NotKept(Exception):
     """An attempt kept nothing, for sure. `reason` is what to raise if there is no other."""
 
-    def __init__(self, reason: Unavailable, *, again: bool) -> None:
+    def __init__(self, reason: Unavailable) -> None:
         super().__init__()
         self.reason = reason
-        self.again = again
+
+
+class _Passing(_NotKept):
+    """The next attempt may do."""
+
+
+class _Beaten(_Passing):
+    """Another process has written to the log."""
 
 
 @dataclass(slots=True)
@@ -221,9 +229,9 @@ class Appender:
             try:
                 return await self._attempt(log, write, deadline)
             except _NotKept as failure:
-                log.is_shared = failure.again
-                pause = min(_pause(attempt), _LONGEST_WAIT)
-                if not failure.again or deadline.left(_WRITING) <= pause:
+                log.is_shared |= isinstance(failure, _Beaten)
+                pause = _pause()
+                if not isinstance(failure, _Passing) or deadline.left(_WRITING) <= pause:
                     raise failure.reason from None
                 await asyncio.sleep(pause)
                 if attempt >= _LOOKS_STALLED:
@@ -250,7 +258,7 @@ class Appender:
             except PyMongoError as error:
                 with deadline.limit():
                     await session.abort_transaction()
-                raise _NotKept(not_kept(error), again=is_worth_another_try(error)) from None
+                raise _failure(error) from None
             await self._commit(session, written.entries, deadline)
             # One that is not whole is read again, so that a log goes on as soon as it is mended.
             log.head = written.head if written.head.is_whole else None
@@ -290,7 +298,7 @@ class Appender:
             session=session,
         )
         if not swapped.matched_count and swapped.upserted_id is None:
-            raise _NotKept(StoreUnreachable(), again=True)
+            raise _Beaten(StoreUnreachable())
 
     async def _head(self, session: AsyncClientSession, log: TenantLog) -> Head:
         """Read where the log ends, and whether its records agree; claim it if it is shared."""
@@ -328,17 +336,17 @@ class Appender:
 
         Only that makes sure that what it read, and answers as replayed, is durable itself.
         """
-        for attempt in count():
+        while True:
             try:
                 with deadline.limit(_COMMITTING):
                     await session.commit_transaction()
             except PyMongoError as error:
                 if error.has_error_label(TRANSIENT):
-                    raise _NotKept(not_kept(error), again=True) from None
+                    raise _failure(error) from None
                 not_kept(error)  # for the log
             else:
                 return
-            pause = _pause(attempt)
+            pause = _pause()
             if deadline.left(_COMMITTING) <= pause:
                 break
             await asyncio.sleep(pause)
@@ -357,7 +365,14 @@ class Appender:
         return bool(entries) and all(is_stored(one, stored.get(one.draft.id)) for one in entries)
 
 
-def _pause(attempt: int) -> float:
-    """Return the seconds to wait before another attempt: growing, and never in step."""
-    longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(attempt, 10))
-    return random.uniform(longest / 2, longest)  # noqa: S311 - spreads writers, hides nothing
+def _failure(error: PyMongoError) -> _NotKept:
+    """Return what an attempt ends with whose transaction is known to have kept nothing."""
+    reason = not_kept(error)
+    if is_beaten(error):
+        return _Beaten(reason)
+    return _Passing(reason) if is_worth_another_try(error) else _NotKept(reason)
+
+
+def _pause() -> float:
+    # Spreads writers, hides nothing.
+    return random.uniform(_SHORTEST_PAUSE, _LONGEST_PAUSE)  # noqa: S311

@@ -40,6 +40,7 @@ TRANSIENT = "TransientTransactionError"  # the server is sure that nothing was k
 
 _DUPLICATE_KEY = 11_000
 _OUT_OF_DISK_SPACE = 14_031
+_WRITE_CONFLICT = 112
 _TOO_LARGE_FOR_CACHE = 388  # of a transaction; from MongoDB 6.2 on
 _NEVER_SENT = (ServerSelectionTimeoutError, WaitQueueTimeoutError)
 _FATE_UNKNOWN = (ConnectionFailure, WriteConcernError, ExecutionTimeout)
@@ -106,9 +107,14 @@ def is_duplicate(error: PyMongoError) -> bool:
     return _DUPLICATE_KEY in _codes(error)
 
 
+def is_beaten(error: PyMongoError) -> bool:
+    """Whether the transaction kept nothing because another writer was first."""
+    return not _codes(error).isdisjoint({_DUPLICATE_KEY, _WRITE_CONFLICT})
+
+
 def is_worth_another_try(error: PyMongoError) -> bool:
-    """Whether the transaction kept nothing, and a new one may do: another writer was first."""
-    return is_duplicate(error) or error.has_error_label(TRANSIENT)
+    """Whether the transaction kept nothing, and a new one may do."""
+    return is_beaten(error) or error.has_error_label(TRANSIENT)
 
 
 def _codes(error: PyMongoError) -> set[int | None]:

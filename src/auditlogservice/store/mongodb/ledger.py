@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
-from bson import Binary, Int64
+from bson import Binary, Int64, ObjectId
 from pymongo import ASCENDING
 from pymongo.errors import DuplicateKeyError
 
@@ -18,15 +19,23 @@ from auditlogservice.store.mongodb.documents import (
 )
 from auditlogservice.store.mongodb.examining import contradictions
 from auditlogservice.store.mongodb.failures import reading, writing
-from auditlogservice.store.mongodb.schema import BY_SEQUENCE, CHECKPOINTS, EVENTS, LOGS, TILES
+from auditlogservice.store.mongodb.schema import (
+    BY_ID,
+    BY_SEQUENCE,
+    CHECKPOINTS,
+    EVENTS,
+    LOGS,
+    TILES,
+)
 from auditlogservice.store.port import Published
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from pymongo.asynchronous.cursor import AsyncCursor
     from pymongo.asynchronous.database import AsyncDatabase
 
+    from auditlogservice.events import EventId
     from auditlogservice.store.mongodb.schema import Document
     from auditlogservice.store.port import Opening
     from auditlogservice.tiles import Tile
@@ -53,18 +62,30 @@ class MongoLedgerStore:
             return int(log["n"]) if log else 0
 
     async def tiles(self, tenant: str, wanted: Iterable[Tile]) -> dict[Tile, bytes]:
-        """Return them from the log's own document, then the full ones.
-
-        In this order no tile is missed that becomes full in between.
-        """
+        """Return those of the log's own document, and the full ones."""
         names = {name_of_tile(tenant, tile): tile for tile in wanted}
         with reading(), Deadline(self._timeout).limit():
-            log = await self._logs.find_one({"_id": tenant})
+            log, full = await asyncio.gather(
+                self._logs.find_one({"_id": tenant}), self._full_tiles(names)
+            )
             growing = growing_of(log) if log else {}
-            found = {tile: growing[tile] for tile in names.values() if tile in growing}
-            others = [name for name, tile in names.items() if tile not in found]
-            full = await self._tiles.find({"_id": {"$in": others}}).to_list() if others else []
-            return found | {names[one["_id"]]: bytes(one["h"]) for one in full}
+            found = {tile: growing[tile] for tile in names.values() if tile in growing} | full
+            # One that became full in between is there now.
+            missed = {name: tile for name, tile in names.items() if tile not in found}
+            return found | await self._full_tiles(missed) if missed else found
+
+    async def _full_tiles(self, names: Mapping[str, Tile]) -> dict[Tile, bytes]:
+        found = await self._tiles.find({"_id": {"$in": list(names)}}).to_list()
+        return {names[one["_id"]]: bytes(one["h"]) for one in found}
+
+    async def opening(self, tenant: str, event_id: EventId) -> Opening | None:
+        wanted = {"_id": ObjectId(event_id), "t": tenant}
+        with reading(), Deadline(self._timeout).limit():
+            found = await self._events.find_one(wanted, _OPENING, hint=BY_ID)
+            opening = opening_of(found) if found else None
+            if opening and opening.record:
+                opening.record.checked_fields()
+            return opening
 
     async def openings(self, tenant: str, first: int, end: int, *, content: bool) -> list[Opening]:
         with reading(), Deadline(self._timeout).limit():

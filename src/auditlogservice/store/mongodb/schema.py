@@ -66,15 +66,16 @@ BY_TIME: Keys = [("t", ASCENDING), ("at", ASCENDING), ("s", ASCENDING)]
 
 # An index lies on disk uncompressed unless told otherwise, and that of terms would take two thirds
 # of all room. In pages of 16 KiB it takes 1.8 kB an event instead of 2.5 (88 terms), and the
-# server no more CPU; in larger ones 1.5 kB, but half as much CPU again where memory is short.
+# server no more CPU; in larger ones 1.5 kB, but half as much CPU again where memory is short. The
+# two others take half of what they took: 49 bytes an event instead of 98.
 _PACKED = {"wiredTiger": {"configString": "block_compressor=snappy,memory_page_image_max=16KB"}}
 
 INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
     EVENTS: (
         # The second guard, behind the compare-and-swap of `logs`: no holes, and no forks.
-        IndexModel(BY_SEQUENCE, name="by_sequence", unique=True),
+        IndexModel(BY_SEQUENCE, name="by_sequence", unique=True, storageEngine=_PACKED),
         IndexModel(BY_TERM, name="by_term", storageEngine=_PACKED),
-        IndexModel(BY_TIME, name="by_time"),
+        IndexModel(BY_TIME, name="by_time", storageEngine=_PACKED),
     ),
     LOGS: (),
     TILES: (),

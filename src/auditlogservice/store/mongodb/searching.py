@@ -82,12 +82,9 @@ class Way:
     def intervals(self) -> Iterator[tuple[str, str | Document]]:
         """Yield where in the index each range begins and ends; the end is not in it."""
         for each in self.ranges:
-            match each:
-                case Span(low, high):
-                    yield low, high + _FIRST
-                case Start(text):
-                    # In the order of BSON, objects come after all strings.
-                    yield text, _after(text) or {}
+            low, end = _range(each)
+            # In the order of BSON, objects come after all strings.
+            yield low, end or {}
 
 
 def ways(asked: Asked) -> list[Way]:
@@ -138,12 +135,23 @@ def _required(asked: Asked) -> Document:
             return {"$and": [_required(part) for part in parts]}
         case Either(parts):
             return {"$or": [_required(part) for part in parts]}
-        # One and the same term must be on both sides of a range.
+        case Span() | Start():
+            return _within(asked)
+
+
+def _within(asked: Start | Span) -> Document:
+    low, end = _range(asked)
+    # One and the same term must be on both sides of the range.
+    return {"terms": {"$elemMatch": {"$gte": low} | ({"$lt": end} if end else {})}}
+
+
+def _range(asked: Start | Span) -> tuple[str, str]:
+    """Return the first text of the range, and the first after it: empty if there is none."""
+    match asked:
         case Span(low, high):
-            return {"terms": {"$elemMatch": {"$gte": low, "$lte": high}}}
+            return low, high + _FIRST
         case Start(text):
-            after = _after(text)
-            return {"terms": {"$elemMatch": {"$gte": text} | ({"$lt": after} if after else {})}}
+            return text, _after(text)
 
 
 def _after(start: str) -> str:

@@ -48,6 +48,20 @@ class SqliteLedgerStore:
 
         return await self._database.read(work)
 
+    async def opening(self, tenant: str, event_id: EventId) -> Opening | None:
+        def work(connection: apsw.Connection) -> Opening | None:
+            row = connection.execute(
+                f"{_OPENING}, salt, payload FROM records JOIN tenants ON number = tenant"
+                " WHERE id=? AND name=?",
+                (bytes.fromhex(event_id), tenant),
+            ).fetchone()
+            opening = _opening(*row) if row else None
+            if opening and opening.record:
+                opening.record.checked_fields()
+            return opening
+
+        return await self._database.read(work)
+
     async def openings(self, tenant: str, first: int, end: int, *, content: bool) -> list[Opening]:
         columns = f"{_OPENING}, salt, payload" if content else f"{_OPENING}, NULL, NULL"
 

@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from auditlogservice.access import Scope
 from auditlogservice.errors import MalformedInput, NotFound
-from auditlogservice.events import EventId, Record
 from auditlogservice.merkle import MAX_SIZE
 from auditlogservice.tiles import WIDTH, parse_entries_path, parse_tile_path
 from auditlogservice.web.answers import json_answer
@@ -127,18 +126,11 @@ async def prove_event(request: Request, event_id: str, caller: LedgerReader) -> 
     """That its entry is in the tree of a signed checkpoint. It holds for ever, erased or not."""
     refuse_parameters(request)
     proven = await services(request).prover.prove(caller, event_id)
-    await record_one_read(request, caller, "proof", event_id.lower(), _record_of(proven))
+    await record_one_read(request, caller, "proof", event_id.lower(), proven.opening.record)
     if JSON in request.headers.get("accept", ""):
         told = _told(proven, opened=Scope.EVENTS_READ in caller.scopes)
         return Response(orjson.dumps(told), headers=_AS_ASKED, media_type=JSON)
     return Response(proven.proof.to_bytes(), headers=_AS_ASKED, media_type=TEXT)
-
-
-def _record_of(proven: Proven) -> Record | None:
-    opening = proven.opening
-    if opening.payload is None:
-        return None
-    return Record(id=EventId(opening.entry.id), sequence=opening.sequence, payload=opening.payload)
 
 
 def _told(proven: Proven, *, opened: bool) -> dict[str, Any]:
