@@ -128,9 +128,9 @@ def revoke(
 @token_app.command("rotate-key")
 def rotate_key(*, store: StoreOption = None, data_dir: DataDirOption = None) -> None:
     """Sign with a new key from now on; the server may run. What the old one signed stays good."""
-    import asyncio  # noqa: PLC0415 - with what needs it
+    import asyncio  # noqa: PLC0415 - slow, and no command of a client needs it
 
-    from auditlogservice.runtime.cli import keys  # noqa: PLC0415 - of the server
+    from auditlogservice.runtime.cli import keys  # noqa: PLC0415 - has the server's packages
 
     old, new = asyncio.run(keys.rotate_key(store, data_dir))
     typer.echo(f"tokens are signed with {new} from now on, and no more with {old}")
@@ -146,9 +146,9 @@ def retire_key(
     data_dir: DataDirOption = None,
 ) -> None:
     """End all tokens of a stolen key at once, on every node; works on the store itself."""
-    import asyncio  # noqa: PLC0415 - with what needs it
+    import asyncio  # noqa: PLC0415 - slow, and no command of a client needs it
 
-    from auditlogservice.runtime.cli import keys  # noqa: PLC0415 - of the server
+    from auditlogservice.runtime.cli import keys  # noqa: PLC0415 - has the server's packages
 
     asyncio.run(keys.retire_key(store, data_dir, key_id))
     typer.echo(f"no token that {visible(key_id)} signed is good any more")
