@@ -71,7 +71,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def nothing_is_reserved(api: Api) -> bool:
     queue = api.services.recorder._queue
-    return not queue._reserved and queue._reserved_pieces == queue._reserved_bytes == 0
+    return not queue._reserved and queue._reserved_in_all == (0, 0)
 
 
 @pytest.fixture
