@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from bench.calls import calling
 from bench.events import bodies
-from bench.load import Meter, Turn, percentile
+from bench.load import Meter, Turn
+from bench.ratios import percentile_99
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ class Log:
             spent = [each for some in threads.map(self._record, shares) for each in some]
         events, self.told = end - self.told, end
         rate = events * callers / sum(spent)
-        turn = Turn(rate, median(spent) * 1e3, percentile(spent) * 1e3)
+        turn = Turn(rate, median(spent) * 1e3, percentile_99(spent) * 1e3)
         return meter.read(turn, events)
 
     def _record(self, batches: Sequence[tuple[int, int]]) -> list[float]:

@@ -15,9 +15,11 @@ from dataclasses import dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
 from shutil import which
-from statistics import median, quantiles
+from statistics import median
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from bench.ratios import percentile_99
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -185,7 +187,7 @@ async def _drive(
             connection = Connection(url, token)
             group.create_task(_go_on(connection, todo, start + seconds, spent))
     rate = len(spent) / (time.perf_counter() - start)
-    return Turn(rate, median(spent) * 1e3, percentile(spent) * 1e3)
+    return Turn(rate, median(spent) * 1e3, percentile_99(spent) * 1e3)
 
 
 async def _go_on(
@@ -199,10 +201,3 @@ async def _go_on(
             spent.append(answer.seconds)
     finally:
         connection.close()
-
-
-def percentile(values: Sequence[float], per_cent: int = 99) -> float:
-    """Return the percentile of one value or more."""
-    if len(values) == 1:
-        return values[0]
-    return quantiles(values, n=100, method="inclusive")[per_cent - 1]

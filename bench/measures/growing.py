@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from bench.calls import calling
 from bench.events import INSTANCES, USER, WORDS, body, instance, word
-from bench.load import Request, drive, percentile
+from bench.load import Request, drive
+from bench.ratios import percentile_99
 from bench.room import bytes_on_disk, records_of
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _grow(field: Field, name: str, log: Log, events: int) -> None:
     with calling(server) as caller:
         for what, question in _questions(log, random.Random(1)).items():
             spent = _ask(caller, question, field.plan.asked)
-            book.point(what, name, events, median(spent), percentile(spent))
+            book.point(what, name, events, median(spent), percentile_99(spent))
     book.point("memory of the server, MiB", name, events, server.resident_mib())
     starts = field.plan.rounds if events == field.plan.events else 1
     book.point(START, name, events, median([server.restart() for _ in range(starts)]))

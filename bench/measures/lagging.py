@@ -21,7 +21,8 @@ from pymongo import MongoClient
 
 from auditlogservice.access import DEFAULT_TENANT
 from bench.events import body
-from bench.load import Connection, Failed, Request, percentile
+from bench.load import Connection, Failed, Request
+from bench.ratios import percentile_99
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +63,7 @@ def measure(field: Field) -> None:
 def note(field: Field, name: str, server: Server, rate: float) -> None:
     """Measure the lag of a server that can write so many events a second."""
     waits = lag(server, rate=rate * SHARE, seconds=field.plan.seconds * _TURNS)
-    p99 = percentile(waits)
+    p99 = percentile_99(waits)
     what = f"from a record's answer to its checkpoint, at {SHARE:.0%} load"
     field.book.times(what, name, p50=median(waits), p99=p99)
     field.book.at_most(f"sealing lag at {SHARE:.0%} load, {name}: p99", [p99], AIM_MS, "ms")

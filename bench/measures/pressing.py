@@ -13,7 +13,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.events import bodies
-from bench.load import Connection, Request, percentile
+from bench.load import Connection, Request
+from bench.ratios import percentile_99
 from bench.room import records_of
 
 if TYPE_CHECKING:
@@ -58,16 +59,9 @@ def _press(field: Field, name: str, log: Log, rate: float) -> None:
     )
     book.values("back-pressure, memory that was taken", name, [seen.most_mib - memory], "MiB")
     if seen.refusals:
-        book.times(
-            "back-pressure, refusals",
-            name,
-            p50=median(seen.refusals),
-            p99=percentile(seen.refusals),
-        )
-        book.at_most(
-            f"back-pressure, {name}: p99 of refusals", [percentile(seen.refusals)], _REFUSAL_MS,
-            "ms",
-        )  # fmt: skip
+        p99 = percentile_99(seen.refusals)
+        book.times("back-pressure, refusals", name, p50=median(seen.refusals), p99=p99)
+        book.at_most(f"back-pressure, {name}: p99 of refusals", [p99], _REFUSAL_MS, "ms")
     book.at_most(f"back-pressure, {name}: refusals without Retry-After",
                  [seen.without_retry_after], 0)  # fmt: skip
     book.at_most(f"back-pressure, {name}: accepted events that are not there",
