@@ -33,11 +33,12 @@ class Log:
     told: int = 0  # events, numbers 0 to told - 1
     ids: list[str] = field(default_factory=list)
 
-    def fill(self, end: int, *, batch: int, callers: int = 1) -> Turn:
-        """Record the events up to number `end`, which are some, in batches.
+    def add(self, events: int, *, batch: int, callers: int = 1) -> Turn:
+        """Record so many events more, one at least, in batches.
 
         Return events a second while callers waited, milliseconds for a batch, CPU for an event.
         """
+        end = self.told + events
         firsts = range(self.told, end, batch)
         callers = min(callers, len(firsts))
         shares = [
@@ -47,7 +48,7 @@ class Log:
         meter = Meter(self.server)
         with ThreadPoolExecutor(callers) as threads:
             spent = [each for some in threads.map(self._record, shares) for each in some]
-        events, self.told = end - self.told, end
+        self.told = end
         rate = events * callers / sum(spent)
         turn = Turn(rate, median(spent) * 1e3, percentile_99(spent) * 1e3)
         return meter.read(turn, events)

@@ -19,7 +19,13 @@ class Plan:
 
     @property
     def events(self) -> int:
+        """How many events a log has when all else than its growth is measured."""
         return self.sizes[-1]
+
+    @property
+    def turn_events(self) -> int:
+        """How many events a turn with batches records."""
+        return self.batches * self.batch_events
 
 
 TINY = Plan(

@@ -137,8 +137,8 @@ def test_callers_that_have_nothing_to_do_do_not_make_a_log_faster(
     monkeypatch.setattr(Caller, "post", post)
     monkeypatch.setattr(Server, "busy_seconds", lambda _: 0.0)
     log = Log(Server("fake", tmp_path, (), url="http://127.0.0.1:1"))
-    assert log.fill(10, batch=10, callers=2).rate == 20  # one batch in half a second
-    assert log.fill(50, batch=10, callers=2).rate == 40  # two at a time
+    assert log.add(10, batch=10, callers=2).rate == 20  # one batch in half a second
+    assert log.add(40, batch=10, callers=2).rate == 40  # two at a time
     assert log.told == 50
 
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from auditlogservice.store.admission import Entry
-    from bench.field import Field, Log
+    from bench.field import Field
 
 _BY_RAW = 0.5  # the goal: how much of the store's own rate
 
 
 def measure(field: Field) -> None:
     plan = field.plan
-    made = entries(0, plan.batches * plan.batch_events)
+    made = entries(0, plan.turn_events)
     batches = [
         made[first : first + plan.batch_events] for first in range(0, len(made), plan.batch_events)
     ]
@@ -31,7 +31,7 @@ def measure(field: Field) -> None:
     sides: dict[str, Callable[[], Turn]] = {}
     for name, store in raw.items():
         asyncio.run(store.prepare())
-        sides[name] = partial(_ours, field, field.logs[name])
+        sides[name] = partial(field.logs[name].add, plan.turn_events, batch=plan.batch_events)
         sides[f"{name} alone"] = partial(_alone, store, batches)
     turns = in_turns(sides, plan.rounds)
     what = f"batches of {plan.batch_events:,}"
@@ -40,11 +40,6 @@ def measure(field: Field) -> None:
     for name in raw:
         ours, alone = ([each.rate for each in turns[side]] for side in (name, f"{name} alone"))
         field.book.times_as_much(f"{what}, {name} by the store alone", ours, alone, _BY_RAW)
-
-
-def _ours(field: Field, log: Log) -> Turn:
-    events = field.plan.batches * field.plan.batch_events
-    return log.fill(log.told + events, batch=field.plan.batch_events)
 
 
 def _alone(store: RawSqlite | RawMongo, batches: Sequence[Sequence[Entry]]) -> Turn:

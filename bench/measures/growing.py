@@ -51,7 +51,7 @@ def measure(field: Field) -> None:
 
 def _grow(field: Field, name: str, log: Log, events: int) -> None:
     book, server = field.book, log.server
-    filled = log.fill(events, batch=field.plan.batch_events, callers=_FILLERS)
+    filled = log.add(events - log.told, batch=field.plan.batch_events, callers=_FILLERS)
     book.point(BATCHES, name, events, filled.rate)
     with calling(server) as caller:
         for what, question in _questions(log, random.Random(1)).items():
