@@ -12,22 +12,25 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from shutil import which
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from bench.ratios import percentile_99
+from bench.ratios import in_turns, percentile_99
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from bench.plan import Plan
     from bench.servers import Server
 
 _SCRIPT = Path(__file__).with_name("load.lua")
-WARM_SECONDS = 0.3  # a turn before the first that counts
+_WARM_SECONDS = 0.3  # a turn before the first that counts
+_SLOW_MS, _LONGER = 1_000, 3  # whose answers take so long has turns that last longer
 _TIMEOUT = 30  # seconds for one answer: the naive service takes some
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _REFUSED = 400
@@ -49,6 +52,12 @@ class Turn:
     p99: float
     cpu: float = 0.0  # microseconds of the server's, for one answer
     store_cpu: float = 0.0  # of mongod's
+
+
+class Side(Protocol):
+    """Puts one side under load for so long."""
+
+    def __call__(self, *, seconds: float) -> Turn: ...
 
 
 class Meter:
@@ -96,6 +105,20 @@ def drive(server: Server, requests: Sequence[Request], *, clients: int, seconds:
     else:
         turn = _wrk(wrk, server.url, server.token, requests, clients, seconds)
     return meter.read(turn, turn.rate * seconds)
+
+
+def drive_in_turns(sides: Mapping[str, Side], plan: Plan) -> dict[str, list[Turn]]:
+    """Let each side warm up, then let them have the turns of the plan. Raises as `drive` does."""
+    warm = {
+        name: partial(side, seconds=_seconds(plan, side(seconds=_WARM_SECONDS)))
+        for name, side in sides.items()
+    }
+    return in_turns(warm, plan.rounds)
+
+
+def _seconds(plan: Plan, warm: Turn) -> float:
+    """Return how long a turn lasts, so that every client has answers to wait for in it."""
+    return plan.seconds * (_LONGER if warm.p50 > _SLOW_MS else 1)
 
 
 def _wrk(

@@ -6,8 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.events import body
-from bench.load import WARM_SECONDS, Request, drive
-from bench.ratios import in_turns
+from bench.load import Request, drive, drive_in_turns
 
 if TYPE_CHECKING:
     from bench.field import Field
@@ -24,12 +23,7 @@ def measure(field: Field) -> None:
     servers = [log.server for log in field.logs.values()] + [field.framework]
     servers += [field.naive] if field.naive else []
     sides = {server.name: partial(drive, server, requests, clients=CLIENTS) for server in servers}
-    for take in sides.values():
-        take(seconds=WARM_SECONDS)
-    turns = in_turns(
-        {name: partial(take, seconds=field.plan.seconds) for name, take in sides.items()},
-        field.plan.rounds,
-    )
+    turns = drive_in_turns(sides, field.plan)
     rates = {name: [each.rate for each in taken] for name, taken in turns.items()}
     what = f"single POST, {CLIENTS} clients"
     for name, taken in turns.items():

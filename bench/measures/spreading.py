@@ -13,9 +13,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.events import body
-from bench.load import WARM_SECONDS, Meter, Request, Turn, drive
+from bench.load import Meter, Request, Turn, drive, drive_in_turns
 from bench.measures import lagging
-from bench.ratios import in_turns
 from bench.servers import add_user, ours, running
 
 if TYPE_CHECKING:
@@ -56,12 +55,7 @@ def _compare(field: Field, side: str, server: Server, tenants: Sequence[Server])
         "one tenant": partial(_together, [server]),
         f"{TENANTS} tenants": partial(_together, tenants),
     }
-    for take in sides.values():
-        take(seconds=WARM_SECONDS)
-    turns = in_turns(
-        {name: partial(take, seconds=field.plan.seconds) for name, take in sides.items()},
-        field.plan.rounds,
-    )
+    turns = drive_in_turns(sides, field.plan)
     for name, taken in turns.items():
         field.book.turns(f"single POST, {CLIENTS} clients, MongoDB, {name}", side, taken)
     rate = median(each.rate for each in turns["one tenant"])
