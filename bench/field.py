@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.calls import calling
-from bench.events import bodies
+from bench.events import batch_body
 from bench.load import Meter, Turn
 from bench.ratios import percentile_99
 
@@ -58,7 +58,7 @@ class Log:
         spent = list[float]()
         with calling(self.server) as caller:
             for first, end in batches:
-                answer = caller.post("/events/batch", b"[" + b",".join(bodies(first, end)) + b"]")
+                answer = caller.post("/events/batch", batch_body(first, end))
                 kept = json.loads(answer.body)["successful"]
                 if len(kept) != end - first:
                     raise RuntimeError(f"{self.server.name} kept {len(kept)} of a batch")

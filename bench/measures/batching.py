@@ -15,8 +15,14 @@ if TYPE_CHECKING:
 
     from auditlogservice.store.admission import Entry
     from bench.field import Field
+    from bench.plan import Plan
 
 _BY_RAW = 0.5  # the goal: how much of the store's own rate
+
+
+def what(plan: Plan) -> str:
+    """Return the name of these figures in the book."""
+    return f"batches of {plan.batch_events:,}"
 
 
 def measure(field: Field) -> None:
@@ -34,12 +40,11 @@ def measure(field: Field) -> None:
         sides[name] = partial(field.logs[name].add, plan.turn_events, batch=plan.batch_events)
         sides[f"{name} alone"] = partial(_alone, store, batches)
     turns = in_turns(sides, plan.rounds)
-    what = f"batches of {plan.batch_events:,}"
     for name, taken in turns.items():
-        field.book.turns(what, name, taken, "events/s")
+        field.book.turns(what(plan), name, taken, "events/s")
     for name in raw:
         ours, alone = ([each.rate for each in turns[side]] for side in (name, f"{name} alone"))
-        field.book.times_as_much(f"{what}, {name} by the store alone", ours, alone, _BY_RAW)
+        field.book.times_as_much(f"{what(plan)}, {name} by the store alone", ours, alone, _BY_RAW)
 
 
 def _alone(store: RawSqlite | RawMongo, batches: Sequence[Sequence[Entry]]) -> Turn:

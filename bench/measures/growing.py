@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bench.calls import calling
 from bench.events import INSTANCES, USER, WORDS, body, instance, word
 from bench.load import Request, drive
+from bench.measures.posting import CLIENTS, WHAT
 from bench.ratios import percentile_99
 from bench.room import bytes_on_disk, records_of
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from bench.field import Field, Log
     from bench.servers import Server
 
-CLIENTS = 64
 PAGE, NESTED, WORD, PROOF, COUNT = (
     "page of 100, one event in four, ms",
     "equality on a nested path, ms",
@@ -62,7 +62,7 @@ def _grow(field: Field, name: str, log: Log, events: int) -> None:
     book.point(START, name, events, median([server.restart() for _ in range(starts)]))
     requests = [Request("POST", "/events", body(number)) for number in range(500)]
     turn = drive(server, requests, clients=CLIENTS, seconds=field.plan.seconds)
-    book.point(f"single POST, {CLIENTS} clients, events/s", name, events, turn.rate)
+    book.point(f"{WHAT}, events/s", name, events, turn.rate)
     book.point("CPU of a single POST, µs", name, events, turn.cpu)
     book.point("bytes on disk an event", name, events, bytes_on_disk(server) / records_of(server))
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bench.field import Field
 
 CLIENTS = 64
+WHAT = f"single POST, {CLIENTS} clients"
 _BODIES = 2_000
 # Goals: how many times as fast.
 _BY_NAIVE = {"SQLite": 10, "MongoDB": 6}
@@ -25,13 +26,12 @@ def measure(field: Field) -> None:
     sides = {server.name: partial(drive, server, requests, clients=CLIENTS) for server in servers}
     turns = drive_in_turns(sides, field.plan)
     rates = {name: [each.rate for each in taken] for name, taken in turns.items()}
-    what = f"single POST, {CLIENTS} clients"
     for name, taken in turns.items():
-        field.book.turns(what, name, taken)
+        field.book.turns(WHAT, name, taken)
     for name in field.logs:
         if field.naive is not None:
             aim = _BY_NAIVE[name]
-            field.book.times_as_much(f"{what}, {name} by naive", rates[name], rates["naive"], aim)
+            field.book.times_as_much(f"{WHAT}, {name} by naive", rates[name], rates["naive"], aim)
     field.book.times_as_much(
-        f"{what}, SQLite by framework", rates["SQLite"], rates["framework"], _BY_FRAMEWORK
+        f"{WHAT}, SQLite by framework", rates["SQLite"], rates["framework"], _BY_FRAMEWORK
     )

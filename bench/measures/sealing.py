@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.field import Log
+from bench.measures import batching
 from bench.ratios import in_turns
 from bench.servers import ours, running
 
@@ -38,14 +39,13 @@ def _compare(field: Field, name: str) -> None:
         for take in sides.values():
             take()  # a turn that does not count
         turns = in_turns(sides, plan.rounds)
-    what = f"batches of {plan.batch_events:,}"
     for side, taken in turns.items():
-        field.book.turns(what, f"{name}, {side}", taken, "events/s")
+        field.book.turns(batching.what(plan), f"{name}, {side}", taken, "events/s")
     lost = [
         (1 - one.rate / other.rate) * 100
         for one, other in zip(turns["ledger on"], turns["ledger off"], strict=True)
     ]
-    field.book.at_most(f"the ledger's cost, {what}, {name}", lost, _SHARE, "%")
+    field.book.at_most(f"the ledger's cost, {batching.what(plan)}, {name}", lost, _SHARE, "%")
 
 
 def _server(field: Field, name: str, side: str, module: str) -> Server:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from bench.events import body
 from bench.load import Meter, Request, Turn, drive, drive_in_turns
 from bench.measures import lagging
+from bench.measures.posting import CLIENTS, WHAT
 from bench.servers import add_user, ours, running
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from bench.field import Field
     from bench.servers import Server
 
-CLIENTS = 64
 TENANTS = 4
 _REQUESTS = [Request("POST", "/events", body(number)) for number in range(1_000)]
 
@@ -57,7 +57,7 @@ def _compare(field: Field, side: str, server: Server, tenants: Sequence[Server])
     }
     turns = drive_in_turns(sides, field.plan)
     for name, taken in turns.items():
-        field.book.turns(f"single POST, {CLIENTS} clients, MongoDB, {name}", side, taken)
+        field.book.turns(f"{WHAT}, MongoDB, {name}", side, taken)
     rate = median(each.rate for each in turns["one tenant"])
     lagging.note(field, f"MongoDB, {side}", server, rate)
 
