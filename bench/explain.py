@@ -176,7 +176,9 @@ def row(what: str, command: Document, told: Document) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--events", type=int, default=20_000)
+    parser.add_argument(
+        "--events", type=int, default=20_000, help="how large the log is; %(default)s if not given"
+    )
     parser.add_argument("--raw", action="store_true", help="print the server's words, too")
     told = parser.parse_args()
     with (

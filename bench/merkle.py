@@ -103,9 +103,21 @@ def proofs(entries: list[bytes], rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--leaves", type=int, default=1_000_000)
-    parser.add_argument("--group", type=int, default=1_000, help="leaves that come in at once")
-    parser.add_argument("--rounds", type=int, default=500)
+    parser.add_argument(
+        "--leaves",
+        type=int,
+        default=1_000_000,
+        help="how large the tree is; %(default)s if not given",
+    )
+    parser.add_argument(
+        "--group",
+        type=int,
+        default=1_000,
+        help="leaves that come in at once; %(default)s if not given",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=500, help="proofs of each kind; %(default)s if not given"
+    )
     options = parser.parse_args()
     print(f"auditlogservice {__version__}, {options.leaves:,} leaves, {options.group:,} at once,")
     print(f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION}\n")

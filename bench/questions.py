@@ -209,11 +209,25 @@ async def run(options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--events", type=int, default=100_000)
-    parser.add_argument("--shape", choices=SHAPES, default="plain")
-    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument(
+        "--events",
+        type=int,
+        default=100_000,
+        help="how large the log is; %(default)s if not given",
+    )
+    parser.add_argument(
+        "--shape", choices=SHAPES, default="plain", help="of the events; %(default)s if not given"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=50, help="answers to each question; %(default)s if not given"
+    )
     parser.add_argument("--store", help="sqlite:///… or mongodb://…; a file in --data-dir if not")
-    parser.add_argument("--data-dir", type=Path, default=Path("build/bench"))
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path("build/bench"),
+        help="where SQLite has its file; %(default)s if not given",
+    )
     asyncio.run(run(parser.parse_args()))
 
 

@@ -9,7 +9,9 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -17,12 +19,14 @@ import pytest
 from pymongo import MongoClient
 
 import auditlogservice
-from bench import capacity, explain, plot, report
+from bench import capacity, explain, measures, plot, report
+from bench.__main__ import parser
 from bench.book import Book, Point
 from bench.calls import Caller
 from bench.events import body
 from bench.field import Log
 from bench.load import Failed, Request, Turn, drive
+from bench.plan import PLANS
 from bench.ratios import Spread, in_turns, ratio
 from bench.servers import Server, framework, ours, running
 
@@ -88,6 +92,15 @@ def test_a_small_run_measures_everything_that_sqlite_has_a_part_in(tmp_path: Pat
     assert {what for what, *_ in rows(text, "Growth")} == GROWN
     assert "the ledger's cost, batches of 50, SQLite" in {what for what, *_ in rows(text, "Goals")}
     assert ET.parse(tmp_path / "growth.svg").getroot().tag.endswith("svg")
+
+
+def test_its_help_names_every_plan_and_every_measure_and_says_what_it_is() -> None:
+    told = parser().format_help()
+    for plan in PLANS.values():
+        assert re.search(rf"^  {plan.name} +{re.escape(plan.about)}$", told, re.MULTILINE)
+    for module in iter_modules(measures.__path__):
+        about = str(import_module(f"bench.measures.{module.name}").__doc__).partition("\n")[0]
+        assert re.search(rf"^  {module.name} +{re.escape(about)}$", told, re.MULTILINE)
 
 
 def test_the_service_is_measured_with_its_shipped_defaults(tmp_path: Path) -> None:
