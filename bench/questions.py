@@ -43,7 +43,7 @@ from auditlogservice.runtime.settings import load_settings
 from auditlogservice.runtime.stores import Store, open_store
 from auditlogservice.store.port import PageQuery, Submission
 from auditlogservice.times import format_utc
-from bench.events import EVERY, START, draft
+from bench.events import EVERY, START, Told, draft
 from bench.ratios import percentile_99
 from bench.shapes import INCIDENT_EVERY, KINDS, USERS, VOCABULARY, skewed
 
@@ -56,7 +56,7 @@ NAMES = ["User Logged In", "File Read", "Order Paid", "Key Rotated"]
 TYPES = ["auth.login", "file.read", "order.paid", "key.rotate"]
 
 
-def event(number: int) -> dict[str, object]:
+def event(number: int) -> Told:
     """Return an event of about 350 bytes with a dozen fields."""
     chance = random.Random(number)
     address = ".".join(str(chance.randrange(256)) for _ in range(3))

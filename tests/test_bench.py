@@ -135,7 +135,7 @@ def test_load_that_is_refused_is_no_result(server: Server, seconds: float) -> No
         drive(server, [Request("POST", "/events", b"{}")], clients=2, seconds=seconds)
 
 
-class _Told:
+class _Reply:
     def __init__(self, body: bytes) -> None:
         self.body, self.seconds = body, 0.5
 
@@ -143,9 +143,9 @@ class _Told:
 def test_callers_that_have_nothing_to_do_do_not_make_a_log_faster(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def post(self: Caller, path: str, body: bytes) -> _Told:
+    def post(self: Caller, path: str, body: bytes) -> _Reply:
         del self, path
-        return _Told(json.dumps({"successful": [{"_id": "1"}] * len(json.loads(body))}).encode())
+        return _Reply(json.dumps({"successful": [{"_id": "1"}] * len(json.loads(body))}).encode())
 
     monkeypatch.setattr(Caller, "post", post)
     monkeypatch.setattr(Server, "busy_seconds", lambda _: 0.0)
