@@ -39,22 +39,69 @@ if TYPE_CHECKING:
     from bench.plan import Plan
 
 _HERE = Path(__file__).parent
+_ABOUT = """\
+Measure how fast the service is, beside what else could be done, and write a report.
+
+Sides take turns in one run, and a ratio is of neighbours. The servers run with their shipped
+defaults. Load is made by wrk where it is installed, and by a slower client of our own where not.
+MongoDB and the naive service are left out where the lock file for development brought no mongod.
+"""
+_MORE = """\
+A goal that is missed stands in the report. So does a measure that failed, with the exit code 1.
+The report of a run that is broken off has the measures that had ended.
+
+By themselves, each with a --help of its own: python -m bench.questions (many questions of one
+store), bench.explain (how MongoDB answers), bench.merkle (the tree alone), bench.capacity (what a
+number of events a day takes).
+"""
 _MEASURES = (
     growing, reading, exporting, verifying, batching, posting, sealing, lagging, spreading,
     storing, pressing,
 )  # fmt: skip
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line; its help has all plans and measures."""
+    plans = {plan.name: plan.about for plan in PLANS.values()}
+    measures = {
+        _name(measure): (measure.__doc__ or "").partition("\n")[0] for measure in _MEASURES
+    }
+    made = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=_ABOUT,
+        epilog=f"{_listed('plans', plans)}{_listed('measures, in their order', measures)}{_MORE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "--plan", choices=plans, default=FULL.name,
+        help="how long and how large the run is, see below; %(default)s if not given",
+    )  # fmt: skip
+    made.add_argument(
+        "--only", nargs="+", choices=measures, metavar="MEASURE",
+        help="run these alone. Most need `growing`, which fills the logs; `lagging` needs "
+        "`posting`, and `pressing` needs `batching`",
+    )  # fmt: skip
+    made.add_argument("--sqlite-only", action="store_true", help="go without a mongod")
+    made.add_argument(
+        "--data", type=Path, metavar="FOLDER",
+        help="keep all data below this folder while it runs, on the disk to be measured; below "
+        "that of the system for temporary files if not given",
+    )  # fmt: skip
+    made.add_argument(
+        "--report", type=Path, metavar="FILE", default=_HERE / "results.md",
+        help="where the report goes, as Markdown; bench/results.md if not given",
+    )  # fmt: skip
+    made.add_argument("--plot", type=Path, metavar="FILE", help="draw the growth, too, as SVG")
+    return made
+
+
+def _listed(heading: str, names: Mapping[str, str]) -> str:
+    lines = [f"  {name:12}{about}" for name, about in names.items()]
+    return "\n".join([f"{heading}:", *lines, "", ""])
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="bench", description="Measure, and write a report.")
-    parser.add_argument("--plan", choices=PLANS, default=FULL.name)
-    parser.add_argument("--sqlite-only", action="store_true", help="go without a mongod")
-    names = [_name(measure) for measure in _MEASURES]
-    parser.add_argument("--only", nargs="+", choices=names, help="run these measures alone")
-    parser.add_argument("--report", type=Path, default=_HERE / "results.md")
-    parser.add_argument("--plot", type=Path, help="write the growth as SVG, too")
-    parser.add_argument("--data", type=Path, help="a folder on the disk to measure")
-    told = parser.parse_args()
+    told = parser().parse_args()
     plan, book = PLANS[told.plan], Book()
     plan = replace(plan, only=tuple(told.only)) if told.only else plan
     with tempfile.TemporaryDirectory(prefix="auditlog-bench-", dir=told.data) as name:

@@ -22,7 +22,7 @@ _REFUSED = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Reply:
     """An answer, and the seconds from before the request until its last byte."""
 
     headers: Mapping[str, str]
@@ -40,19 +40,19 @@ class Caller:
         self._connection = HTTPConnection(urlsplit(server.url).netloc, timeout=_TIMEOUT)
         self._headers = {"Authorization": f"Bearer {server.token}"} if server.token else {}
 
-    def get(self, path: str) -> Told:
+    def get(self, path: str) -> Reply:
         return self._call("GET", path)
 
-    def post(self, path: str, body: bytes, media: str = "application/json") -> Told:
+    def post(self, path: str, body: bytes, media: str = "application/json") -> Reply:
         return self._call("POST", path, body, {"Content-Type": media})
 
     def _call(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
-    ) -> Told:
+    ) -> Reply:
         start = time.perf_counter()
         response = self.open(method, path, body, headers)
         read = response.read()
-        return Told(dict(response.headers), read, time.perf_counter() - start)
+        return Reply(dict(response.headers), read, time.perf_counter() - start)
 
     def open(
         self,

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
+from bench.report import table
+
 DOCUMENT = Path(__file__).parents[1] / "docs" / "scaling.md"
 MEASURED, CHOSEN, FOLLOWS = "### Measured", "### Chosen", "### What follows"
 _DAY = 86_400
@@ -114,16 +116,16 @@ def reckon(seen: Figures, chosen: Choices) -> list[tuple[str, str, str]]:
     ]  # fmt: skip
 
 
-def table(rows: list[tuple[str, str, str]]) -> str:
-    lines = [("what", "how much", "how"), ("---", "---", "---"), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def reckoned(document: str) -> str:
     """Return the document with what follows from its figures."""
     part = _under(document, FOLLOWS)
-    new = table(reckon(figures(document), choices(document)))
+    new = _follows(document)
     return document.replace(part, re.sub(r"(?:^\|.*\n)+", f"{new}\n", part, flags=re.MULTILINE))
+
+
+def _follows(document: str) -> str:
+    rows = reckon(figures(document), choices(document))
+    return table(("what", "how much", "how"), rows)
 
 
 def _under(document: str, heading: str) -> str:
@@ -143,7 +145,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into the document")
     told = parser.parse_args()
     document = DOCUMENT.read_text()
-    print(table(reckon(figures(document), choices(document))))
+    print(_follows(document))
     if told.write:
         DOCUMENT.write_text(reckoned(document))
 

@@ -9,14 +9,11 @@ from __future__ import annotations
 import json
 import random
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from auditlogservice.entries import SALT_BYTES
 from auditlogservice.events import Draft, EventId, read_event
 from auditlogservice.terms import terms_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Told: TypeAlias = "dict[str, object]"
 
@@ -60,8 +57,9 @@ def body(number: int) -> bytes:
     return json.dumps(event(number), separators=(",", ":")).encode()
 
 
-def bodies(first: int, end: int) -> Iterator[bytes]:
-    return (body(number) for number in range(first, end))
+def batch_body(first: int, end: int) -> bytes:
+    """Return the body of a request with these events, from `first` to before `end`."""
+    return b"[" + b",".join(body(number) for number in range(first, end)) + b"]"
 
 
 def instance(number: int) -> str:

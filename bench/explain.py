@@ -30,6 +30,7 @@ from auditlogservice.store.port import PageQuery, Submission
 from auditlogservice.times import format_utc
 from bench.events import EVERY, START, USER, draft, event, instance, word
 from bench.mongo import replica_set
+from bench.report import table
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator, Mapping
@@ -48,6 +49,7 @@ _ADDED = ("lsid", "$clusterTime", "$db", "txnNumber", "readConcern", "maxTimeMS"
 _TOLD = (
     "stage", "indexName", "direction", "keysExamined", "docsExamined", "nReturned", "indexBounds",
 )  # fmt: skip
+_HEAD = ("question", "command", "stages", "keys", "documents", "returned", "ms")
 _LONGEST = 5  # places of an index in one bound; there are more where the planner skips
 
 
@@ -161,8 +163,7 @@ def explained(database: Any, command: Document) -> Document:
     }
 
 
-def row(what: str, command: Document, told: Document) -> str:
-    kind = next(iter(command))
+def row(told: Document) -> tuple[str, ...]:
     names = " ← ".join(
         f"{step['stage']} {step['indexName']}" if "indexName" in step else step["stage"]
         for step in told["stages"]
@@ -171,12 +172,14 @@ def row(what: str, command: Document, told: Document) -> str:
         told["totalKeysExamined"], told["totalDocsExamined"], told["nReturned"],
         told["executionTimeMillis"],
     )  # fmt: skip
-    return f"| {what} | {kind} | {names} | {' | '.join(f'{each:,}' for each in seen)} |"
+    return told["question"], next(iter(told["command"])), names, *(f"{each:,}" for each in seen)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--events", type=int, default=20_000)
+    parser.add_argument(
+        "--events", type=int, default=20_000, help="how large the log is; %(default)s if not given"
+    )
     parser.add_argument("--raw", action="store_true", help="print the server's words, too")
     told = parser.parse_args()
     with (
@@ -189,14 +192,12 @@ def main() -> int:
         sent = asyncio.run(ask(mongo.url("explained"), told.events))
         with MongoClient[Document](mongo.url("explained")) as client:
             database = client.get_default_database()
-            print("| question | command | stages | keys | documents | returned | ms |")
-            print("| --- | --- | --- | --- | --- | --- | --- |")
-            raw = []
-            for what, commands in sent.items():
-                for command in commands:
-                    found = explained(database, command)
-                    print(row(what, command, found))
-                    raw.append({"question": what, "command": command, **found})
+            raw = [
+                {"question": what, "command": command, **explained(database, command)}
+                for what, commands in sent.items()
+                for command in commands
+            ]
+    print(table(_HEAD, [row(each) for each in raw]))
     if told.raw:
         for each in raw:
             print(json.dumps(each, indent=1, default=str))

@@ -9,8 +9,9 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.calls import calling
-from bench.events import bodies
-from bench.load import Meter, Turn, percentile
+from bench.events import batch_body
+from bench.load import Meter, Turn
+from bench.ratios import percentile_99
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,11 +33,12 @@ class Log:
     told: int = 0  # events, numbers 0 to told - 1
     ids: list[str] = field(default_factory=list)
 
-    def fill(self, end: int, *, batch: int, callers: int = 1) -> Turn:
-        """Record the events up to number `end`, which are some, in batches.
+    def add(self, events: int, *, batch: int, callers: int = 1) -> Turn:
+        """Record so many events more, one at least, in batches.
 
         Return events a second while callers waited, milliseconds for a batch, CPU for an event.
         """
+        end = self.told + events
         firsts = range(self.told, end, batch)
         callers = min(callers, len(firsts))
         shares = [
@@ -46,9 +48,9 @@ class Log:
         meter = Meter(self.server)
         with ThreadPoolExecutor(callers) as threads:
             spent = [each for some in threads.map(self._record, shares) for each in some]
-        events, self.told = end - self.told, end
+        self.told = end
         rate = events * callers / sum(spent)
-        turn = Turn(rate, median(spent) * 1e3, percentile(spent) * 1e3)
+        turn = Turn(rate, median(spent) * 1e3, percentile_99(spent) * 1e3)
         return meter.read(turn, events)
 
     def _record(self, batches: Sequence[tuple[int, int]]) -> list[float]:
@@ -56,7 +58,7 @@ class Log:
         spent = list[float]()
         with calling(self.server) as caller:
             for first, end in batches:
-                answer = caller.post("/events/batch", b"[" + b",".join(bodies(first, end)) + b"]")
+                answer = caller.post("/events/batch", batch_body(first, end))
                 kept = json.loads(answer.body)["successful"]
                 if len(kept) != end - first:
                     raise RuntimeError(f"{self.server.name} kept {len(kept)} of a batch")

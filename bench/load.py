@@ -12,20 +12,25 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from shutil import which
-from statistics import median, quantiles
-from typing import TYPE_CHECKING
+from statistics import median
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from bench.ratios import in_turns, percentile_99
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from bench.plan import Plan
     from bench.servers import Server
 
 _SCRIPT = Path(__file__).with_name("load.lua")
-WARM_SECONDS = 0.3  # a turn before the first that counts
+_WARM_SECONDS = 0.3  # a turn before the first that counts
+_SLOW_MS, _LONGER = 1_000, 3  # whose answers take so long has turns that last longer
 _TIMEOUT = 30  # seconds for one answer: the naive service takes some
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _REFUSED = 400
@@ -47,6 +52,12 @@ class Turn:
     p99: float
     cpu: float = 0.0  # microseconds of the server's, for one answer
     store_cpu: float = 0.0  # of mongod's
+
+
+class Side(Protocol):
+    """Puts one side under load for so long."""
+
+    def __call__(self, *, seconds: float) -> Turn: ...
 
 
 class Meter:
@@ -94,6 +105,20 @@ def drive(server: Server, requests: Sequence[Request], *, clients: int, seconds:
     else:
         turn = _wrk(wrk, server.url, server.token, requests, clients, seconds)
     return meter.read(turn, turn.rate * seconds)
+
+
+def drive_in_turns(sides: Mapping[str, Side], plan: Plan) -> dict[str, list[Turn]]:
+    """Let each side warm up, then let them have the turns of the plan. Raises as `drive` does."""
+    warm = {
+        name: partial(side, seconds=_seconds(plan, side(seconds=_WARM_SECONDS)))
+        for name, side in sides.items()
+    }
+    return in_turns(warm, plan.rounds)
+
+
+def _seconds(plan: Plan, warm: Turn) -> float:
+    """Return how long a turn lasts, so that every client has answers to wait for in it."""
+    return plan.seconds * (_LONGER if warm.p50 > _SLOW_MS else 1)
 
 
 def _wrk(
@@ -185,7 +210,7 @@ async def _drive(
             connection = Connection(url, token)
             group.create_task(_go_on(connection, todo, start + seconds, spent))
     rate = len(spent) / (time.perf_counter() - start)
-    return Turn(rate, median(spent) * 1e3, percentile(spent) * 1e3)
+    return Turn(rate, median(spent) * 1e3, percentile_99(spent) * 1e3)
 
 
 async def _go_on(
@@ -199,10 +224,3 @@ async def _go_on(
             spent.append(answer.seconds)
     finally:
         connection.close()
-
-
-def percentile(values: Sequence[float], per_cent: int = 99) -> float:
-    """Return the percentile of one value or more."""
-    if len(values) == 1:
-        return values[0]
-    return quantiles(values, n=100, method="inclusive")[per_cent - 1]

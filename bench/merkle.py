@@ -14,7 +14,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable
-from statistics import median, quantiles
+from statistics import median
 from typing import TypeAlias
 
 from auditlogservice import __version__
@@ -28,6 +28,7 @@ from auditlogservice.merkle import (
     verify_inclusion,
 )
 from auditlogservice.tiles import Tile, extended, growing_tiles, hashes_of
+from bench.ratios import percentile_99
 
 Works: TypeAlias = dict[str, Callable[[], object]]
 
@@ -97,14 +98,26 @@ def proofs(entries: list[bytes], rounds: int) -> None:
             spent.setdefault(name, []).append(seconds(work) * 1e6)
     print(f"\n{'from tiles in memory':32}{'p50 µs':>10}{'p99 µs':>10}")
     for name, each in spent.items():
-        print(f"{name:32}{median(each):10.0f}{quantiles(each, n=100)[98]:10.0f}")
+        print(f"{name:32}{median(each):10.0f}{percentile_99(each):10.0f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--leaves", type=int, default=1_000_000)
-    parser.add_argument("--group", type=int, default=1_000, help="leaves that come in at once")
-    parser.add_argument("--rounds", type=int, default=500)
+    parser.add_argument(
+        "--leaves",
+        type=int,
+        default=1_000_000,
+        help="how large the tree is; %(default)s if not given",
+    )
+    parser.add_argument(
+        "--group",
+        type=int,
+        default=1_000,
+        help="leaves that come in at once; %(default)s if not given",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=500, help="proofs of each kind; %(default)s if not given"
+    )
     options = parser.parse_args()
     print(f"auditlogservice {__version__}, {options.leaves:,} leaves, {options.group:,} at once,")
     print(f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION}\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, quantiles
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -32,6 +32,13 @@ def in_turns(sides: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, lis
         for name, take in sides.items():
             taken[name].append(take())
     return taken
+
+
+def percentile_99(values: Sequence[float]) -> float:
+    """Return the 99th percentile of one value or more."""
+    if len(values) == 1:
+        return values[0]
+    return quantiles(values, n=100, method="inclusive")[98]
 
 
 def ratio(of: Sequence[float], to: Sequence[float]) -> Spread:

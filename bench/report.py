@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from bench.book import Book, Figure, Goal, Point
     from bench.ratios import Spread
@@ -26,11 +26,11 @@ def markdown(book: Book, *, machine: Mapping[str, str], command: str, load: str)
     parts = [
         "# Benchmark",
         f"Made by `{command}`; load by {load}. {_HOW}",
-        _table(("", ""), [(name, told) for name, told in machine.items()]),
+        table(("", ""), [(name, told) for name, told in machine.items()]),
         "## Goals",
-        _table(("what", "value", "goal", ""), [_goal(each) for each in book.goals]),
+        table(("what", "value", "goal", ""), [_goal(each) for each in book.goals]),
         "## Figures",
-        _table(
+        table(
             ("what", "side", "value", "p50 ms", "p99 ms", "CPU µs", "mongod µs"),
             [_figure(each) for each in book.figures],
         ),
@@ -48,6 +48,12 @@ def number(value: float) -> str:
     if abs(value) >= 100 or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.3g}"
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a table in Markdown, without a last line break."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _goal(goal: Goal) -> tuple[str, ...]:
@@ -68,7 +74,7 @@ def _growth(book: Book) -> str:
     for what, side, line in sides:
         at = {point.events: _point(point) for point in line}
         rows.append((what, side, *(at.get(size, "") for size in sizes)))
-    return _table(("what", "side", *(f"{size:,}" for size in sizes)), rows)
+    return table(("what", "side", *(f"{size:,}" for size in sizes)), rows)
 
 
 def _point(point: Point) -> str:
@@ -81,8 +87,3 @@ def _value(value: Spread, unit: str) -> str:
     if value.low == value.high:
         return text
     return f"{text} ({number(value.low)}–{number(value.high)})"
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

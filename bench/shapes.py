@@ -10,11 +10,12 @@ from __future__ import annotations
 import random
 import uuid
 from datetime import timedelta
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
 from bench.events import EVERY, START
 
-Told: TypeAlias = "dict[str, object]"
+if TYPE_CHECKING:
+    from bench.events import Told
 
 CAMPAIGN = 3_000
 INCIDENT, INCIDENT_EVERY = 2_000, 100_000

@@ -93,6 +93,16 @@ async def running(settings: Settings, time: Time | None = None) -> AsyncIterator
 
 
 @asynccontextmanager
+async def two_nodes(
+    settings: Settings, time: Time | None = None
+) -> AsyncIterator[tuple[Api, Api]]:
+    """Run two nodes over one store, each with a folder of its own."""
+    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
+    async with running(settings, time) as one, running(elsewhere, time) as other:
+        yield one, other
+
+
+@asynccontextmanager
 async def _open(settings: Settings, time: Time) -> AsyncIterator[Api]:
     app = build_app(settings, clock=time)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)

@@ -9,7 +9,9 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -17,12 +19,14 @@ import pytest
 from pymongo import MongoClient
 
 import auditlogservice
-from bench import capacity, explain, plot, report
+from bench import capacity, explain, measures, plot, report
+from bench.__main__ import parser
 from bench.book import Book, Point
 from bench.calls import Caller
 from bench.events import body
 from bench.field import Log
 from bench.load import Failed, Request, Turn, drive
+from bench.plan import PLANS
 from bench.ratios import Spread, in_turns, ratio
 from bench.servers import Server, framework, ours, running
 
@@ -90,6 +94,15 @@ def test_a_small_run_measures_everything_that_sqlite_has_a_part_in(tmp_path: Pat
     assert ET.parse(tmp_path / "growth.svg").getroot().tag.endswith("svg")
 
 
+def test_its_help_names_every_plan_and_every_measure_and_says_what_it_is() -> None:
+    told = parser().format_help()
+    for plan in PLANS.values():
+        assert re.search(rf"^  {plan.name} +{re.escape(plan.about)}$", told, re.MULTILINE)
+    for module in iter_modules(measures.__path__):
+        about = str(import_module(f"bench.measures.{module.name}").__doc__).partition("\n")[0]
+        assert re.search(rf"^  {module.name} +{re.escape(about)}$", told, re.MULTILINE)
+
+
 def test_the_service_is_measured_with_its_shipped_defaults(tmp_path: Path) -> None:
     """Where it listens and where its data are, are no defaults that make it faster."""
     server = ours("SQLite", tmp_path / "sqlite")
@@ -122,7 +135,7 @@ def test_load_that_is_refused_is_no_result(server: Server, seconds: float) -> No
         drive(server, [Request("POST", "/events", b"{}")], clients=2, seconds=seconds)
 
 
-class _Told:
+class _Reply:
     def __init__(self, body: bytes) -> None:
         self.body, self.seconds = body, 0.5
 
@@ -130,15 +143,15 @@ class _Told:
 def test_callers_that_have_nothing_to_do_do_not_make_a_log_faster(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def post(self: Caller, path: str, body: bytes) -> _Told:
+    def post(self: Caller, path: str, body: bytes) -> _Reply:
         del self, path
-        return _Told(json.dumps({"successful": [{"_id": "1"}] * len(json.loads(body))}).encode())
+        return _Reply(json.dumps({"successful": [{"_id": "1"}] * len(json.loads(body))}).encode())
 
     monkeypatch.setattr(Caller, "post", post)
     monkeypatch.setattr(Server, "busy_seconds", lambda _: 0.0)
     log = Log(Server("fake", tmp_path, (), url="http://127.0.0.1:1"))
-    assert log.fill(10, batch=10, callers=2).rate == 20  # one batch in half a second
-    assert log.fill(50, batch=10, callers=2).rate == 40  # two at a time
+    assert log.add(10, batch=10, callers=2).rate == 20  # one batch in half a second
+    assert log.add(40, batch=10, callers=2).rate == 40  # two at a time
     assert log.told == 50
 
 

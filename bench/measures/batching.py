@@ -14,14 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from auditlogservice.store.admission import Entry
-    from bench.field import Field, Log
+    from bench.field import Field
+    from bench.plan import Plan
 
 _BY_RAW = 0.5  # the goal: how much of the store's own rate
 
 
+def what(plan: Plan) -> str:
+    """Return the name of these figures in the book."""
+    return f"batches of {plan.batch_events:,}"
+
+
 def measure(field: Field) -> None:
     plan = field.plan
-    made = entries(0, plan.batches * plan.batch_events)
+    made = entries(0, plan.turn_events)
     batches = [
         made[first : first + plan.batch_events] for first in range(0, len(made), plan.batch_events)
     ]
@@ -31,20 +37,14 @@ def measure(field: Field) -> None:
     sides: dict[str, Callable[[], Turn]] = {}
     for name, store in raw.items():
         asyncio.run(store.prepare())
-        sides[name] = partial(_ours, field, field.logs[name])
+        sides[name] = partial(field.logs[name].add, plan.turn_events, batch=plan.batch_events)
         sides[f"{name} alone"] = partial(_alone, store, batches)
     turns = in_turns(sides, plan.rounds)
-    what = f"batches of {plan.batch_events:,}"
     for name, taken in turns.items():
-        field.book.turns(what, name, taken, "events/s")
+        field.book.turns(what(plan), name, taken, "events/s")
     for name in raw:
         ours, alone = ([each.rate for each in turns[side]] for side in (name, f"{name} alone"))
-        field.book.times_as_much(f"{what}, {name} by the store alone", ours, alone, _BY_RAW)
-
-
-def _ours(field: Field, log: Log) -> Turn:
-    events = field.plan.batches * field.plan.batch_events
-    return log.fill(log.told + events, batch=field.plan.batch_events)
+        field.book.times_as_much(f"{what(plan)}, {name} by the store alone", ours, alone, _BY_RAW)
 
 
 def _alone(store: RawSqlite | RawMongo, batches: Sequence[Sequence[Entry]]) -> Turn:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from bench.calls import calling
 from bench.events import INSTANCES, USER, WORDS, body, instance, word
-from bench.load import Request, drive, percentile
+from bench.load import Request, drive
+from bench.measures.posting import CLIENTS, WHAT
+from bench.ratios import percentile_99
 from bench.room import bytes_on_disk, records_of
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from bench.field import Field, Log
     from bench.servers import Server
 
-CLIENTS = 64
 PAGE, NESTED, WORD, PROOF, COUNT = (
     "page of 100, one event in four, ms",
     "equality on a nested path, ms",
@@ -50,18 +51,18 @@ def measure(field: Field) -> None:
 
 def _grow(field: Field, name: str, log: Log, events: int) -> None:
     book, server = field.book, log.server
-    filled = log.fill(events, batch=field.plan.batch_events, callers=_FILLERS)
+    filled = log.add(events - log.told, batch=field.plan.batch_events, callers=_FILLERS)
     book.point(BATCHES, name, events, filled.rate)
     with calling(server) as caller:
         for what, question in _questions(log, random.Random(1)).items():
             spent = _ask(caller, question, field.plan.asked)
-            book.point(what, name, events, median(spent), percentile(spent))
+            book.point(what, name, events, median(spent), percentile_99(spent))
     book.point("memory of the server, MiB", name, events, server.resident_mib())
     starts = field.plan.rounds if events == field.plan.events else 1
     book.point(START, name, events, median([server.restart() for _ in range(starts)]))
     requests = [Request("POST", "/events", body(number)) for number in range(500)]
     turn = drive(server, requests, clients=CLIENTS, seconds=field.plan.seconds)
-    book.point(f"single POST, {CLIENTS} clients, events/s", name, events, turn.rate)
+    book.point(f"{WHAT}, events/s", name, events, turn.rate)
     book.point("CPU of a single POST, µs", name, events, turn.cpu)
     book.point("bytes on disk an event", name, events, bytes_on_disk(server) / records_of(server))
 

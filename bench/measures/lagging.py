@@ -1,7 +1,8 @@
 """How long a record waits for the checkpoint that covers it, at 70 % of what can be written.
 
-Events come in at their times, by 64 callers. Whoever asks the service for a checkpoint has one
-signed at once, so what is published is looked for in the store, past the service.
+Events come in at their times, by as many callers as `posting` has. Whoever asks the service for a
+checkpoint has one signed at once, so what is published is looked for in the store, past the
+service.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from pymongo import MongoClient
 
 from auditlogservice.access import DEFAULT_TENANT
 from bench.events import body
-from bench.load import Connection, Failed, Request, percentile
+from bench.load import Connection, Failed, Request
+from bench.measures.posting import CLIENTS, WHAT
+from bench.ratios import percentile_99
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
     from bench.field import Field
     from bench.servers import Server
 
-CLIENTS = 64
 SHARE = 0.7
 AIM_MS = 1_000
 _LOOK = 0.01  # seconds between two looks at what is published
@@ -54,15 +56,14 @@ class _Published:
 
 def measure(field: Field) -> None:
     for name, log in field.logs.items():
-        rate = field.book.median(f"single POST, {CLIENTS} clients", name)
         with field.book.part(f"lagging, {name}"):
-            note(field, name, log.server, rate)
+            note(field, name, log.server, field.book.median(WHAT, name))
 
 
 def note(field: Field, name: str, server: Server, rate: float) -> None:
     """Measure the lag of a server that can write so many events a second."""
     waits = lag(server, rate=rate * SHARE, seconds=field.plan.seconds * _TURNS)
-    p99 = percentile(waits)
+    p99 = percentile_99(waits)
     what = f"from a record's answer to its checkpoint, at {SHARE:.0%} load"
     field.book.times(what, name, p50=median(waits), p99=p99)
     field.book.at_most(f"sealing lag at {SHARE:.0%} load, {name}: p99", [p99], AIM_MS, "ms")

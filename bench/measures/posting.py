@@ -6,13 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.events import body
-from bench.load import WARM_SECONDS, Request, drive
-from bench.ratios import in_turns
+from bench.load import Request, drive, drive_in_turns
 
 if TYPE_CHECKING:
     from bench.field import Field
 
 CLIENTS = 64
+WHAT = f"single POST, {CLIENTS} clients"
 _BODIES = 2_000
 # Goals: how many times as fast.
 _BY_NAIVE = {"SQLite": 10, "MongoDB": 6}
@@ -24,20 +24,14 @@ def measure(field: Field) -> None:
     servers = [log.server for log in field.logs.values()] + [field.framework]
     servers += [field.naive] if field.naive else []
     sides = {server.name: partial(drive, server, requests, clients=CLIENTS) for server in servers}
-    for take in sides.values():
-        take(seconds=WARM_SECONDS)
-    turns = in_turns(
-        {name: partial(take, seconds=field.plan.seconds) for name, take in sides.items()},
-        field.plan.rounds,
-    )
+    turns = drive_in_turns(sides, field.plan)
     rates = {name: [each.rate for each in taken] for name, taken in turns.items()}
-    what = f"single POST, {CLIENTS} clients"
     for name, taken in turns.items():
-        field.book.turns(what, name, taken)
+        field.book.turns(WHAT, name, taken)
     for name in field.logs:
         if field.naive is not None:
             aim = _BY_NAIVE[name]
-            field.book.times_as_much(f"{what}, {name} by naive", rates[name], rates["naive"], aim)
+            field.book.times_as_much(f"{WHAT}, {name} by naive", rates[name], rates["naive"], aim)
     field.book.times_as_much(
-        f"{what}, SQLite by framework", rates["SQLite"], rates["framework"], _BY_FRAMEWORK
+        f"{WHAT}, SQLite by framework", rates["SQLite"], rates["framework"], _BY_FRAMEWORK
     )

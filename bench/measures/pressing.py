@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench.events import bodies
-from bench.load import Connection, Request, percentile
+from bench.events import batch_body
+from bench.load import Connection, Request
+from bench.measures import batching
+from bench.ratios import percentile_99
 from bench.room import records_of
 
 if TYPE_CHECKING:
+    from bench.book import Book
     from bench.field import Field, Log
     from bench.servers import Server
 
@@ -40,39 +43,34 @@ class _Seen:
 
 
 def measure(field: Field) -> None:
-    size = field.plan.batch_events
     for name, log in field.logs.items():
         with field.book.part(f"pressing, {name}"):
-            sustainable = field.book.median(f"batches of {size:,}", name)
-            _press(field, name, log, sustainable * _TIMES / size)
+            events = field.book.median(batching.what(field.plan), name)
+            _press(field, name, log, events / field.plan.batch_events * _TIMES)
 
 
 def _press(field: Field, name: str, log: Log, rate: float) -> None:
-    book, size = field.book, field.plan.batch_events
     before, memory = records_of(log.server), log.server.resident_mib()
-    batch = Request("POST", "/events/batch", b"[" + b",".join(bodies(0, size)) + b"]")
-    seen = asyncio.run(_send(log.server, batch, rate, field.plan.seconds * _TURNS))
-    grown = records_of(log.server) - before
-    book.values(
-        "back-pressure, batches", name, [rate], f"/s offered, {_TIMES}× what was written before"
-    )
-    book.values("back-pressure, memory that was taken", name, [seen.most_mib - memory], "MiB")
+    request = Request("POST", "/events/batch", batch_body(0, field.plan.batch_events))
+    seen = asyncio.run(_send(log.server, request, rate, field.plan.seconds * _TURNS))
+    unit = f"/s offered, {_TIMES}× what was written before"
+    field.book.values("back-pressure, batches", name, [rate], unit)
+    taken = seen.most_mib - memory
+    field.book.values("back-pressure, memory that was taken", name, [taken], "MiB")
+    _judge(field.book, name, seen, records_of(log.server) - before)
+
+
+def _judge(book: Book, name: str, seen: _Seen, grown: int) -> None:
     if seen.refusals:
-        book.times(
-            "back-pressure, refusals",
-            name,
-            p50=median(seen.refusals),
-            p99=percentile(seen.refusals),
-        )
-        book.at_most(
-            f"back-pressure, {name}: p99 of refusals", [percentile(seen.refusals)], _REFUSAL_MS,
-            "ms",
-        )  # fmt: skip
-    book.at_most(f"back-pressure, {name}: refusals without Retry-After",
-                 [seen.without_retry_after], 0)  # fmt: skip
-    book.at_most(f"back-pressure, {name}: accepted events that are not there",
-                 [max(0, seen.kept - grown)], 0)  # fmt: skip
-    book.at_most(f"back-pressure, {name}: answers of another kind", [seen.other], 0)
+        p99 = percentile_99(seen.refusals)
+        book.times("back-pressure, refusals", name, p50=median(seen.refusals), p99=p99)
+        book.at_most(f"back-pressure, {name}: p99 of refusals", [p99], _REFUSAL_MS, "ms")
+    for what, number in {
+        "refusals without Retry-After": seen.without_retry_after,
+        "accepted events that are not there": max(0, seen.kept - grown),
+        "answers of another kind": seen.other,
+    }.items():
+        book.at_most(f"back-pressure, {name}: {what}", [number], 0)
     book.notes.append(
         f"Back-pressure, {name}: {seen.kept:,} events accepted, {len(seen.refusals):,} batches "
         f"refused with 503, {seen.lost:,} connections ended without an answer; the log grew by "
@@ -80,7 +78,7 @@ def _press(field: Field, name: str, log: Log, rate: float) -> None:
     )
 
 
-async def _send(server: Server, batch: Request, rate: float, seconds: float) -> _Seen:
+async def _send(server: Server, request: Request, rate: float, seconds: float) -> _Seen:
     seen = _Seen()
     count = min(max(_LEAST, int(rate * seconds)), _MOST)
     async with asyncio.timeout(300):
@@ -90,16 +88,16 @@ async def _send(server: Server, batch: Request, rate: float, seconds: float) -> 
                 start = time.perf_counter()
                 for number in range(count):
                     await asyncio.sleep(start + number / rate - time.perf_counter())
-                    group.create_task(_one(server, batch, seen))
+                    group.create_task(_one(server, request, seen))
         finally:
             watch.cancel()
     return seen
 
 
-async def _one(server: Server, batch: Request, seen: _Seen) -> None:
+async def _one(server: Server, request: Request, seen: _Seen) -> None:
     connection = Connection(server.url, server.token)
     try:
-        answer = await connection.send(batch)
+        answer = await connection.send(request)
     except (OSError, asyncio.IncompleteReadError):
         seen.lost += 1
         return

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pymongo import MongoClient
 
 from bench.events import INSTANCES, RARE_NAME, USER, event, instance
-from bench.load import WARM_SECONDS, Request, Turn, drive
-from bench.ratios import in_turns
+from bench.load import Request, drive, drive_in_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 CLIENTS = 32
 _FILL = 2_000
-_SLOW_MS, _LONGER = 1_000, 3  # whose answers take so long has turns that last longer
 _PATH = "event_data.requestParameters.instanceId"
 _NAME = RARE_NAME.replace(" ", "%20")
 # Goals: how many times as fast as the naive service.
@@ -76,19 +74,10 @@ def _drive_all(
         name: partial(drive, server, [Request("GET", path) for path in of], clients=CLIENTS)
         for name, (server, of) in asked.items()
     }
-    long = {name: _seconds(field, take(seconds=WARM_SECONDS)) for name, take in sides.items()}
-    turns = in_turns(
-        {name: partial(take, seconds=long[name]) for name, take in sides.items()},
-        field.plan.rounds,
-    )
+    turns = drive_in_turns(sides, field.plan)
     for name, taken in turns.items():
         field.book.turns(f"{what}, {CLIENTS} clients", name, taken)
     for name in field.logs:
         if field.naive is not None:
             ours, naive = ([each.rate for each in turns[side]] for side in (name, "naive"))
             field.book.times_as_much(f"{what}, {name} by naive", ours, naive, aim)
-
-
-def _seconds(field: Field, warm: Turn) -> float:
-    """Return how long a turn lasts, so that every client has answers to wait for in it."""
-    return field.plan.seconds * (_LONGER if warm.p50 > _SLOW_MS else 1)

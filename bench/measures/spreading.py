@@ -13,9 +13,9 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.events import body
-from bench.load import WARM_SECONDS, Meter, Request, Turn, drive
+from bench.load import Meter, Request, Turn, drive, drive_in_turns
 from bench.measures import lagging
-from bench.ratios import in_turns
+from bench.measures.posting import CLIENTS, WHAT
 from bench.servers import add_user, ours, running
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from bench.field import Field
     from bench.servers import Server
 
-CLIENTS = 64
 TENANTS = 4
 _REQUESTS = [Request("POST", "/events", body(number)) for number in range(1_000)]
 
@@ -56,14 +55,9 @@ def _compare(field: Field, side: str, server: Server, tenants: Sequence[Server])
         "one tenant": partial(_together, [server]),
         f"{TENANTS} tenants": partial(_together, tenants),
     }
-    for take in sides.values():
-        take(seconds=WARM_SECONDS)
-    turns = in_turns(
-        {name: partial(take, seconds=field.plan.seconds) for name, take in sides.items()},
-        field.plan.rounds,
-    )
+    turns = drive_in_turns(sides, field.plan)
     for name, taken in turns.items():
-        field.book.turns(f"single POST, {CLIENTS} clients, MongoDB, {name}", side, taken)
+        field.book.turns(f"{WHAT}, MongoDB, {name}", side, taken)
     rate = median(each.rate for each in turns["one tenant"])
     lagging.note(field, f"MongoDB, {side}", server, rate)
 

@@ -71,11 +71,9 @@ async def _fill(place: Any, batches: Sequence[Sequence[Draft]]) -> None:
 
 def _behind(field: Field, log: Log) -> None:
     """Note what goes over the network to mongod, and how its room is divided."""
-    url, events = (
-        log.server.settings["AUDITLOG_STORE"], field.plan.batches * field.plan.batch_events
-    )  # fmt: skip
+    url, events = log.server.settings["AUDITLOG_STORE"], field.plan.turn_events
     before = _network(url)
-    log.fill(log.told + events, batch=field.plan.batch_events)
+    log.add(events, batch=field.plan.batch_events)
     sent = (_network(url) - before) / events
     room, records = in_mongodb(url), records_of(log.server)
     for what, each in {

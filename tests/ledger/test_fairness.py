@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,9 @@ from hypothesis import strategies as st
 
 from auditlogservice.errors import Overloaded
 from auditlogservice.ledger.sharing.fairness import FairQueue, Load, Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOM = Load(100, 10_000)
 SOON = 5  # seconds: a limit on what should take none
@@ -238,6 +242,63 @@ def test_a_check_says_what_reserving_would_do_and_changes_nothing(
             continue
         assert queue.pieces == held
         queue.reserve(source, load)
+
+
+class Sources:
+    """Some that use a queue, and give back what they took or reserved."""
+
+    def __init__(self) -> None:
+        self.queue: FairQueue[int] = FairQueue(ROOM)
+        self.loads: list[Load] = []  # of the items, which are their places here
+        self.reserved: list[tuple[str, Load]] = []
+
+    def put(self, source: str, load: Load) -> None:
+        self.loads.append(load)
+        self.queue.put(source, len(self.loads) - 1, load)
+
+    def withdraw(self, source: str, _: Load) -> None:
+        self.queue.withdraw(source, len(self.loads) - 1)
+
+    def reserve(self, source: str, load: Load) -> None:
+        self.reserved.append((source, self.queue.reserve(source, load)[0]))
+
+    def release(self, _source: str, _load: Load) -> None:
+        if self.reserved:
+            self.queue.release(*self.reserved.pop())
+
+    def take(self, _source: str, _load: Load) -> None:
+        if self.queue:
+            for item in self.queue.take(Load(50, 5_000)):
+                self.queue.done(self.loads[item])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from((
+                Sources.put, Sources.withdraw, Sources.reserve, Sources.release, Sources.take,
+            )),
+            st.sampled_from("abc"),
+            st.builds(Load, st.integers(1, 60), st.integers(0, 6_000)),
+        )
+    )
+)  # fmt: skip
+def test_when_all_is_given_back_the_whole_room_is_free_again(
+    acts: list[tuple[Callable[[Sources, str, Load], None], str, Load]],
+) -> None:
+    sources = Sources()
+    for act, source, load in acts:
+        with suppress(Overloaded):
+            act(sources, source, load)
+    queue = sources.queue
+    while queue or sources.reserved:
+        sources.take("", ROOM)
+        sources.release("", ROOM)
+    assert queue.pieces == 0
+    queue.put("a", 0, Load(1, 0))
+    assert queue.fits(Load(ROOM.pieces - 1, ROOM.bytes))
+    assert not queue.fits(Load(ROOM.pieces, 0))
+    assert not queue.fits(Load(0, ROOM.bytes + 1))
 
 
 # ---- turns ----------------------------------------------------------------------------------

@@ -139,15 +139,15 @@ def test_a_program_gets_tokens_and_keys_follow_one_another_while_the_server_runs
 
     # API tokens of one's own, as whoever AUDITLOG_TOKEN speaks for.
     as_client: dict[str, str | None] = {"AUDITLOG_URL": server.url, "AUDITLOG_TOKEN": signed}
-    options = ("--label", "job", "--scope", "events:read", "--days", "7")
+    options = ("--label", "[/job]", "--scope", "events:read", "--days", "7")
     kept = printed("token", "create", *options, env=as_client)
     assert who(server, kept).json()["scopes"] == ["events:read"]
     as_job: dict[str, str | None] = {**as_client, "AUDITLOG_TOKEN": kept}
     assert printed("count", "user_id[ne]=@auditlogservice", env=as_job) == "0 events"
     (listed,) = json.loads(run("token", "list", "--json", env=as_client).stdout)
-    assert (listed["label"], listed["scopes"]) == ("job", ["events:read"])
+    assert (listed["label"], listed["scopes"]) == ("[/job]", ["events:read"])
     assert kept.startswith(listed["prefix"])
-    assert "job" in run("token", "list", env=as_client).stdout
+    assert "[/job]" in run("token", "list", env=as_client).stdout
     assert run("token", "revoke", listed["id"], env=as_client).exit_code == 0
     assert who(server, kept).status_code == 401
 

@@ -79,3 +79,20 @@ async def test_who_asks_after_the_end_is_told_so_each_time() -> None:
     for _ in range(2):
         with pytest.raises(RuntimeError, match="shutdown"):
             await asyncio.wait_for(closed.run(lambda: None), SOON)
+
+
+def _nothing_left() -> None:
+    next(iter(()))
+
+
+async def test_work_that_ends_with_stop_iteration_fails_and_the_others_are_told(
+    readers: Readers,
+) -> None:
+    """No future takes that error: whoever asked, and all who come after, would wait forever."""
+    async with asyncio.timeout(SOON):
+        asked = [readers.run(work) for work in (_nothing_left, partial(_doubled, 1))]
+        failed, answered = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(failed, RuntimeError)
+    assert isinstance(failed.__cause__, StopIteration)
+    assert answered == 2
+    assert await asyncio.wait_for(readers.run(partial(_doubled, 2)), SOON) == 4

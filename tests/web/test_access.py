@@ -20,7 +20,7 @@ from test_follow import listening
 from auditlogservice.access import Scope
 from auditlogservice.anchors import Timestamp
 from auditlogservice.web import authn
-from running import EVENT, PASSWORD, running
+from running import EVENT, PASSWORD, two_nodes
 from stub import run
 from witnesses import WITNESS
 
@@ -439,8 +439,7 @@ async def until_refused(api: Api, headers: dict[str, str]) -> float:
 async def test_a_user_who_is_shut_out_is_out_on_every_node_within_a_second(
     settings: Settings, way: str
 ) -> None:
-    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
-    async with running(settings) as one, running(elsewhere) as other:
+    async with two_nodes(settings) as (one, other):
         admin, user = await one.add("admin"), await one.add("alice")
         for node in (one, other):  # both have just seen that she is welcome
             assert (await node.http.get("/me", headers=user)).status_code == 200
@@ -468,8 +467,7 @@ async def test_a_new_user_of_an_old_name_does_not_inherit_its_token(api: Api) ->
 async def test_a_token_for_a_new_password_is_good_at_once_on_every_node(
     settings: Settings,
 ) -> None:
-    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
-    async with running(settings) as one, running(elsewhere) as other:
+    async with two_nodes(settings) as (one, other):
         admin, old = await one.add("admin"), await one.add("alice")
         for _ in range(2):
             assert (await other.http.get("/me", headers=old)).status_code == 200
@@ -483,8 +481,7 @@ async def test_a_token_for_a_new_password_is_good_at_once_on_every_node(
 
 
 async def test_a_token_of_one_node_is_good_on_another(settings: Settings) -> None:
-    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
-    async with running(settings) as one, running(elsewhere) as other:
+    async with two_nodes(settings) as (one, other):
         await one.add("alice")
         # Each has looked at the other's keys before it signs for the first time.
         for node, friend in [(one, other), (other, one)]:
@@ -498,8 +495,7 @@ async def test_the_way_to_end_a_leaked_token_key_that_the_document_tells_does_so
     """Beside nodes that run, on the one whose key it is."""
     rotate, retire = re.findall(r"^auditlogservice (token [a-z-]+)", OPERATIONS, re.MULTILINE)
     folder = ("--data-dir", str(settings.data_dir))
-    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
-    async with running(settings) as one, running(elsewhere) as other:
+    async with two_nodes(settings) as (one, other):
         leaked = await one.add("alice")
         unhurt = await other.sign_in("alice")
         rotated = await asyncio.to_thread(

@@ -12,7 +12,7 @@ from auditlogservice.access import Scope
 from auditlogservice.errors import StorageFull
 from auditlogservice.times import format_utc, parse_rfc3339
 from bearers import bearing, get, status
-from running import PASSWORD, running
+from running import PASSWORD, two_nodes
 
 if TYPE_CHECKING:
     from auditlogservice.runtime.settings import Settings
@@ -168,8 +168,7 @@ async def test_nobody_sees_or_ends_the_token_of_another(memory_api: Api) -> None
 async def test_a_token_ends_with_what_it_was_made_under_on_every_node_within_a_second(
     settings: Settings, way: str
 ) -> None:
-    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
-    async with running(settings) as one, running(elsewhere) as other:
+    async with two_nodes(settings) as (one, other):
         admin, user = await one.add("admin"), await one.add("alice")
         token = await get(one, user)
         for node in (one, other):  # at once, too, where nobody has heard of it

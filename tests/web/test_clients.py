@@ -11,7 +11,7 @@ import pytest
 from auditlogservice.access import Scope
 from auditlogservice.ledger.identity.clients import MAX_SECRETS
 from bearers import BOTH, ENTER, basic, enter, make, signed
-from running import EVENT, running
+from running import EVENT, running, two_nodes
 
 if TYPE_CHECKING:
     from auditlogservice.runtime.settings import Settings
@@ -324,8 +324,7 @@ async def test_bad_clients_are_refused(memory_api: Api, body: Any, pointer: str)
 async def test_what_is_done_to_a_client_holds_on_every_node_within_a_second(
     settings: Settings, way: str
 ) -> None:
-    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
-    async with running(settings) as one, running(elsewhere) as other:
+    async with two_nodes(settings) as (one, other):
         admin = await one.add("admin")
         client, secret = await make(one, admin)
         token = await one.http.post(f"/clients/{client}/tokens", json={}, headers=admin)

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from auditlogservice.access import DEFAULT_TENANT
 from auditlogservice.store.port import Submission
 from auditlogservice.web.routes import follow
-from running import running
+from running import two_nodes
 from strategies import draft, told
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ async def test_the_feed_passes_over_what_does_not_match(api: Api) -> None:
 
 
 async def test_a_long_poll_answers_as_soon_as_something_comes(settings: Settings) -> None:
-    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
-    async with running(settings) as one, running(elsewhere) as other:
+    async with two_nodes(settings) as (one, other):
         user = await one.add("alice")
         for writer in (one, other):
             end = (await feed(other, user))[1].partition("after=")[2].partition("&")[0]
@@ -270,8 +269,7 @@ async def test_a_listener_that_takes_nothing_in_is_dropped(
 async def test_a_reader_that_changes_nodes_gets_each_record_once_in_order(
     settings: Settings,
 ) -> None:
-    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
-    async with running(settings) as one, running(elsewhere) as other:
+    async with two_nodes(settings) as (one, other):
         user = await one.add("alice")
         first = await one.record(user)
         total = 60
@@ -294,8 +292,7 @@ async def test_a_reader_that_changes_nodes_gets_each_record_once_in_order(
 
 
 async def test_sixteen_writers_and_three_followers_agree(settings: Settings) -> None:
-    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
-    async with running(settings) as one, running(elsewhere) as other:
+    async with two_nodes(settings) as (one, other):
         user = await one.add("alice")
         total = 16 * 15
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from running import EVENT, running
+from running import EVENT, two_nodes
 
 if TYPE_CHECKING:
     from auditlogservice.runtime.settings import Settings
@@ -71,8 +71,7 @@ async def test_after_erasure_a_retry_is_told_so(api: Api) -> None:
 
 
 async def test_two_nodes_share_the_keys(settings: Settings) -> None:
-    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
-    async with running(settings) as one, running(elsewhere) as other:
+    async with two_nodes(settings) as (one, other):
         user = await one.add("alice")
         answers = await asyncio.gather(
             *(

@@ -12,7 +12,7 @@ from auditlogservice.access import Scope
 from auditlogservice.ledger.identity.credentials import MAX_REVOKED
 from auditlogservice.runtime.cli.keys import retire_key
 from bearers import basic, bearing, enter, get, make, status, text_of
-from running import PASSWORD, running
+from running import PASSWORD, running, two_nodes
 from watching import own_records
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ async def introspect(api: Api, text: str, headers: dict[str, str]) -> dict[str, 
 async def test_a_revoked_token_is_out_on_every_node_within_a_second_and_no_other_is(
     settings: Settings, kind: str
 ) -> None:
-    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
-    async with running(settings) as one, running(elsewhere) as other:
+    async with two_nodes(settings) as (one, other):
         admin = await one.add("admin")
         client, secret = await make(one, admin)
 
@@ -204,8 +203,7 @@ async def test_the_metadata_names_addresses_that_answer(memory_api: Api) -> None
 async def test_anybody_can_check_a_token_of_any_node_with_the_published_keys(
     settings: Settings,
 ) -> None:
-    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
-    async with running(settings) as one, running(elsewhere) as other:
+    async with two_nodes(settings) as (one, other):
         tokens = [text_of(await one.add("alice")), text_of(await other.sign_in("alice"))]
         for node in (one, other):
             answer = await node.http.get("/.well-known/jwks.json")
@@ -256,8 +254,7 @@ async def test_a_key_that_had_its_day_is_followed_by_another_and_its_tokens_stay
 async def test_what_a_retired_key_signed_is_out_on_every_node_within_a_second(
     settings: Settings,
 ) -> None:
-    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
-    async with running(settings) as one, running(elsewhere) as other:
+    async with two_nodes(settings) as (one, other):
         stolen, unhurt = await one.add("alice"), await other.sign_in("alice")
         told = await one.http.get("/.well-known/jwks.json")
         mine = next(

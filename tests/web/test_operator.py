@@ -12,7 +12,7 @@ from test_follow import listening
 from auditlogservice.access import Scope
 from auditlogservice.checkpoints import Checkpoint
 from auditlogservice.notes import Note
-from running import PASSWORD, running
+from running import PASSWORD, two_nodes
 
 if TYPE_CHECKING:
     from auditlogservice.runtime.settings import Settings
@@ -211,8 +211,7 @@ async def test_an_operator_reads_nothing_that_another_tenant_keeps(api: Api) -> 
 async def test_a_suspended_tenant_is_shut_on_every_node_within_a_second_and_opens_again(
     settings: Settings,
 ) -> None:
-    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
-    async with running(settings) as one, running(elsewhere) as other:
+    async with two_nodes(settings) as (one, other):
         operator = await one.add("operator", *OPERATOR, tenant="operations")
         alice = await one.add("alice", tenant="acme")
         record = await one.record(alice)

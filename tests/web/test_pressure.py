@@ -12,7 +12,7 @@ import pytest
 from auditlogservice.client.calls import Client
 from auditlogservice.client.failures import ClientError, TooBusy
 from auditlogservice.client.retries import Patience
-from auditlogservice.ledger.batches import WEIGHT_OF_BYTE, expected_load
+from auditlogservice.ledger.batches import expected_load, guess_events
 from auditlogservice.web.routes import batches
 from faulty import Faulty
 from running import EVENT, running
@@ -71,7 +71,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def nothing_is_reserved(api: Api) -> bool:
     queue = api.services.recorder._queue
-    return not queue._reserved and queue._reserved_pieces == queue._reserved_bytes == 0
+    return not queue._reserved and queue._reserved_in_all == (0, 0)
 
 
 @pytest.fixture
@@ -277,5 +277,10 @@ async def test_under_pressure_and_faults_what_was_accepted_is_there_once(
 def test_a_batch_is_expected_to_have_the_events_that_it_has() -> None:
     for number in (1, 7, 300):
         body = batch("b", number)
-        assert expected_load(body) == (number, len(body) * WEIGHT_OF_BYTE)
-    assert expected_load(b"").pieces == 1  # so that it counts at all
+        assert guess_events(body) == number
+
+
+def test_a_batch_is_expected_to_be_one_event_at_least_and_larger_than_its_bytes() -> None:
+    assert expected_load(700, events=3).pieces == 3
+    assert expected_load(0, events=0).pieces == 1  # so that it counts at all
+    assert expected_load(700).bytes > 700

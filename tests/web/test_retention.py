@@ -13,7 +13,7 @@ from auditlogservice.governance import MAX_RULES, SERVICE_USER, RetentionRule, r
 from auditlogservice.ledger.governing import clearing
 from auditlogservice.ledger.governing.sweeper import candidates
 from auditlogservice.times import parse_rfc3339
-from running import EVENT, Time, running
+from running import EVENT, Time, running, two_nodes
 from waiting import until
 
 if TYPE_CHECKING:
@@ -233,8 +233,7 @@ async def test_what_a_hold_covered_is_erased_once_it_is_lifted(
 
 
 async def test_a_new_record_is_made_under_the_rules_on_every_node(settings: Settings) -> None:
-    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
-    async with running(settings) as one, running(elsewhere) as other:
+    async with two_nodes(settings) as (one, other):
         user = await one.add("alice")
         assert await expiry(one, await one.record(user, event_type="auth.login")) is None
         await put(one, user, AUTH)
@@ -254,8 +253,7 @@ async def test_several_nodes_erase_each_record_once(settings: Settings) -> None:
         user = await api.add("alice")
         records = [await api.record(user) for _ in range(40)]
     time.advance(days=2)
-    elsewhere = settings.model_copy(update={"data_dir": settings.data_dir / "other"})
-    async with running(settings, time) as one, running(elsewhere, time) as other:
+    async with two_nodes(settings, time) as (one, other):
         user = await one.sign_in("alice")
         for node in (one, other):
             await put(node, user, {"event_type": "*", "days": 1})

@@ -20,7 +20,7 @@ from auditlogservice.ledger.selfaudit.diary import Origin
 from auditlogservice.ledger.selfaudit.reads import MAX_QUESTION
 from auditlogservice.runtime.settings import Settings
 from auditlogservice.web.routes import follow
-from running import EVENT, PASSWORD, running
+from running import EVENT, PASSWORD, running, two_nodes
 from waiting import until
 from watching import begin_window, own_records
 
@@ -153,8 +153,7 @@ async def test_the_pages_of_a_question_are_one_record_in_each_window(watched: Ap
 
 
 async def test_several_nodes_make_one_record_of_one_question(full: Settings) -> None:
-    elsewhere = full.model_copy(update={"data_dir": full.data_dir / "other"})
-    async with running(full) as one, running(elsewhere) as other:
+    async with two_nodes(full) as (one, other):
         bob = await one.add("bob")
         begin_window(one)
         await one.listed(bob, "?actor.id=alice")

@@ -40,18 +40,26 @@ _PORTION_WEIGHT = 2 * 1024 * 1024
 
 # Of a draft, for each byte that an event is told in: its index terms weigh more than itself. It is
 # 6 where events have a kilobyte and ninety terms, 15 for the smallest, and 1 for long texts.
-WEIGHT_OF_BYTE = 6
+_WEIGHT_OF_BYTE = 6
 
 Fate: TypeAlias = "Outcome | AuditLogError"
 
 
-def expected_load(body: bytes) -> Load:
-    """Return about how much the events of a batch are, told from its bytes without parsing it.
+def expected_load(length: int, *, events: int = 1) -> Load:
+    """Return about how much the events of a batch of so many bytes are, once they are prepared.
+
+    Until the batch is read, nobody knows of more than one event.
+    """
+    return Load(max(events, 1), length * _WEIGHT_OF_BYTE)
+
+
+def guess_events(body: bytes) -> int:
+    """Return about how many events a batch has, without parsing it.
 
     Each event has the key that is counted; what has it in other places seems to be more than it
     is, and what spells it with escapes seems to be less.
     """
-    return Load(max(body.count(b'"event_type"'), 1), len(body) * WEIGHT_OF_BYTE)
+    return body.count(b'"event_type"')
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,19 @@ class Load(NamedTuple):
     pieces: int
     bytes: int = 0
 
+    def plus(self, other: Load) -> Load:
+        return Load(self.pieces + other.pieces, self.bytes + other.bytes)
+
+    def minus(self, other: Load) -> Load:
+        return Load(self.pieces - other.pieces, self.bytes - other.bytes)
+
+    def at_most(self, most: Load) -> Load:
+        return Load(min(self.pieces, most.pieces), min(self.bytes, most.bytes))
+
+    def fits(self, room: Load) -> bool:
+        """Whether it is no more than the room, in pieces and in bytes."""
+        return self.pieces <= room.pieces and self.bytes <= room.bytes
+
 
 _NOTHING = Load(0)
 
@@ -42,8 +55,7 @@ class _Line(Generic[T]):
     """What one source has waiting, the oldest first."""
 
     items: deque[tuple[T, Load]] = field(default_factory=deque)
-    pieces: int = 0
-    bytes: int = 0
+    load: Load = _NOTHING  # of all items
 
 
 class FairQueue(Generic[T]):
@@ -55,11 +67,10 @@ class FairQueue(Generic[T]):
     def __init__(self, room: Load) -> None:
         self._room = room
         self._lines: OrderedDict[Hashable, _Line[T]] = OrderedDict()  # the next turn first
-        self._pieces = 0
-        self._bytes = 0
         self._reserved: dict[Hashable, Load] = {}
-        self._reserved_pieces = 0
-        self._reserved_bytes = 0
+        # Sums, so that nobody has to add up all lines to know whether there is room.
+        self._used = _NOTHING  # by what waits, was taken, or has room reserved for it
+        self._reserved_in_all = _NOTHING
 
     def __bool__(self) -> bool:
         """Whether anything waits."""
@@ -68,18 +79,14 @@ class FairQueue(Generic[T]):
     @property
     def pieces(self) -> int:
         """How many pieces wait, or were taken and are not done."""
-        return self._pieces
+        return self._used.pieces - self._reserved_in_all.pieces
 
     def fits(self, load: Load) -> bool:
         """Whether there is room for so much, with nobody sent away for it.
 
         One item always fits if there is nothing else, so that no bound can lock a legal one out.
         """
-        pieces = self._pieces + self._reserved_pieces
-        return not pieces or (
-            pieces + load.pieces <= self._room.pieces
-            and self._bytes + self._reserved_bytes + load.bytes <= self._room.bytes
-        )
+        return not self._used.pieces or self._used.plus(load).fits(self._room)
 
     def put(self, source: Hashable, item: T, load: Load) -> list[T]:
         """Let the item wait; return what was sent away for it. Raises Overloaded without room."""
@@ -93,16 +100,14 @@ class FairQueue(Generic[T]):
         if line is None:
             line = self._lines[source] = _Line()
         line.items.append((item, load))
-        line.pieces += load.pieces
-        line.bytes += load.bytes
-        self._pieces += load.pieces
-        self._bytes += load.bytes
+        line.load = line.load.plus(load)
+        self._used = self._used.plus(load)
 
     # ---- room for what is still to come -----------------------------------------------
 
     def check(self, source: Hashable, load: Load) -> None:
         """Raise Overloaded if `reserve` would. Nothing is reserved, and nobody sent away."""
-        load = self._at_most_half(load)
+        load = load.at_most(self._half())
         self._check_share(source, load)
         if not self.fits(load):
             self._leaving(source, load)
@@ -113,38 +118,30 @@ class FairQueue(Generic[T]):
         That is at most half of all room, so that nothing is too large to come in. Raises
         Overloaded without room, or if the source has reserved its share already.
         """
-        load = self._at_most_half(load)
+        load = load.at_most(self._half())
         self._check_share(source, load)
         sent_away = [] if self.fits(load) else self._make_room(source, load)
-        self._change_reserved(source, load.pieces, load.bytes)
+        self._reserved[source] = self._reserved.get(source, _NOTHING).plus(load)
+        self._used = self._used.plus(load)
+        self._reserved_in_all = self._reserved_in_all.plus(load)
         return load, sent_away
 
     def release(self, source: Hashable, load: Load) -> None:
         """Give back room that was reserved."""
-        self._change_reserved(source, -load.pieces, -load.bytes)
+        rest = self._reserved.pop(source, _NOTHING).minus(load)
+        if any(rest):
+            self._reserved[source] = rest
+        self._used = self._used.minus(load)
+        self._reserved_in_all = self._reserved_in_all.minus(load)
 
-    def _at_most_half(self, load: Load) -> Load:
-        return Load(
-            min(load.pieces, self._room.pieces // 2), min(load.bytes, self._room.bytes // 2)
-        )
+    def _half(self) -> Load:
+        return Load(self._room.pieces // 2, self._room.bytes // 2)
 
     def _check_share(self, source: Hashable, load: Load) -> None:
-        own = self._reserved.get(source, _NOTHING)
-        pieces_left = self._room.pieces - self._reserved_pieces - load.pieces
-        bytes_left = self._room.bytes - self._reserved_bytes - load.bytes
-        if (
-            own.pieces + load.pieces > _SHARE * pieces_left
-            or own.bytes + load.bytes > _SHARE * bytes_left
-        ):
+        left = self._room.minus(self._reserved_in_all).minus(load)
+        most = Load(_SHARE * left.pieces, _SHARE * left.bytes)
+        if not self._reserved.get(source, _NOTHING).plus(load).fits(most):
             raise Overloaded
-
-    def _change_reserved(self, source: Hashable, pieces: int, size: int) -> None:
-        own = self._reserved.pop(source, _NOTHING)
-        own = Load(own.pieces + pieces, own.bytes + size)
-        if any(own):
-            self._reserved[source] = own
-        self._reserved_pieces += pieces
-        self._reserved_bytes += size
 
     # ---- room that others make ----------------------------------------------------------
 
@@ -161,8 +158,7 @@ class FairQueue(Generic[T]):
         That is who holds most; or the next one, where most of that is reserved and too little of
         it waits. Raises Overloaded if nobody has enough, or would then hold less than who asks.
         """
-        own = self._held(source)
-        wanted = self._fill(Load(own.pieces + load.pieces, own.bytes + load.bytes))
+        wanted = self._fill(self._held(source).plus(load))
         for each in sorted(self._lines, key=lambda one: self._fill(self._held(one)), reverse=True):
             if self._fill(self._held(each)) < wanted:
                 break
@@ -176,24 +172,22 @@ class FairQueue(Generic[T]):
 
         That is also so if it would then hold less than is `wanted`.
         """
+        missing = self._used.plus(load).minus(self._room)
         rest = self._held(source)
-        pieces = self._pieces + self._reserved_pieces + load.pieces - self._room.pieces
-        size = self._bytes + self._reserved_bytes + load.bytes - self._room.bytes
         leaving: list[T] = []
         for item, newest in reversed(self._lines[source].items):
-            if pieces <= 0 and size <= 0:
+            if missing.fits(_NOTHING):
                 break
             leaving.append(item)
-            pieces, size = pieces - newest.pieces, size - newest.bytes
-            rest = Load(rest.pieces - newest.pieces, rest.bytes - newest.bytes)
+            missing, rest = missing.minus(newest), rest.minus(newest)
             if self._fill(rest) < wanted:
                 return None
-        return leaving if pieces <= 0 and size <= 0 else None
+        return leaving if missing.fits(_NOTHING) else None
 
     def _held(self, source: Hashable) -> Load:
         """How much of the source waits, or has room reserved for it."""
-        line, own = self._lines.get(source, _Line[T]()), self._reserved.get(source, _NOTHING)
-        return Load(line.pieces + own.pieces, line.bytes + own.bytes)
+        line, reserved = self._lines.get(source), self._reserved.get(source, _NOTHING)
+        return line.load.plus(reserved) if line else reserved
 
     def _fill(self, held: Load) -> float:
         """How much of the room that is: of the pieces or of the bytes, whichever is more."""
@@ -202,7 +196,7 @@ class FairQueue(Generic[T]):
     def withdraw(self, source: Hashable, item: T) -> None:
         """Forget an item of the source, if it still waits."""
         line = self._lines.get(source, _Line[T]())
-        for place in range(len(line.items) - 1, -1, -1):
+        for place in reversed(range(len(line.items))):
             waiting, load = line.items[place]
             if waiting is item:
                 del line.items[place]
@@ -223,7 +217,7 @@ class FairQueue(Generic[T]):
             turn = self._take_turn(line, part, left, taken)
             if turn is None:
                 break
-            left = Load(left.pieces - turn.pieces, left.bytes - turn.bytes)
+            left = left.minus(turn)
             self._lines.move_to_end(source)
             self._leave(source, line, turn)
         return taken
@@ -234,30 +228,26 @@ class FairQueue(Generic[T]):
 
         The first of all that is taken may be larger than that.
         """
-        pieces, size, before = 0, 0, len(taken)
-        most_pieces, most_bytes = left
+        turn, most, number = _NOTHING, left, 0
+        share = part.at_most(left)
         for item, load in line.items:
-            if taken and (pieces + load.pieces > most_pieces or size + load.bytes > most_bytes):
+            larger = turn.plus(load)
+            if taken and not larger.fits(most):
                 break
             taken.append(item)
-            pieces, size = pieces + load.pieces, size + load.bytes
-            if len(taken) == before + 1:
-                most_pieces = min(part.pieces, left.pieces)
-                most_bytes = min(part.bytes, left.bytes)
-        for _ in range(before, len(taken)):
+            turn, most, number = larger, share, number + 1
+        for _ in range(number):
             line.items.popleft()
-        return Load(pieces, size) if len(taken) > before else None
+        return turn if number else None
 
     def _leave(self, source: Hashable, line: _Line[T], load: Load) -> None:
-        line.pieces -= load.pieces
-        line.bytes -= load.bytes
+        line.load = line.load.minus(load)
         if not line.items:
             del self._lines[source]
 
     def done(self, load: Load) -> None:
         """Give back the room of what was taken."""
-        self._pieces -= load.pieces
-        self._bytes -= load.bytes
+        self._used = self._used.minus(load)
 
 
 _ONE = Load(1)

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from auditlogservice.runtime.cli.asking import Since, Until, Words, answering, read_words
 from auditlogservice.runtime.cli.connection import AsJson, Token, Url
-from auditlogservice.runtime.cli.terminal import note, print_json_lines, table_console
+from auditlogservice.runtime.cli.terminal import note, print_json_lines, print_table, table_console
 from auditlogservice.runtime.invisible import visible
 from auditlogservice.times import format_utc
 
@@ -164,14 +163,12 @@ def bar(number: int, most: int, width: int, *, plain: bool) -> str:
 
 
 def _print_facets(found: Facets) -> None:
-    table = Table("Events", "Share", "Value", box=None, pad_edge=False)
-    for column in table.columns[:2]:
-        column.justify = "right"
-    for each in found.values:
-        share = round(100 * each.count / found.records.value) if found.records.value else 0
-        table.add_row(f"{each.count:,}", f"{share} %", Text(visible(each.value)))
-    table_console().print(table)
     records = found.records
+    rows = []
+    for each in found.values:
+        share = round(100 * each.count / records.value) if records.value else 0
+        rows.append((f"{each.count:,}", f"{share} %", each.value))
+    print_table(("Events", "Share", "Value"), rows, numbers=("Events", "Share"))
     if records.relation == "eq":
         note(f"of {_events(records.value, 'eq')}")
     else:

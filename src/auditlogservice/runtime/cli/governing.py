@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-from rich.table import Table
-from rich.text import Text
 
 from auditlogservice.canonical import Json, dump, parse
 from auditlogservice.client.governing import read_days
@@ -20,8 +18,8 @@ from auditlogservice.runtime.cli.rulefiles import rules_in
 from auditlogservice.runtime.cli.terminal import (
     note,
     print_json_lines,
+    print_table,
     progress_console,
-    table_console,
 )
 from auditlogservice.runtime.invisible import visible
 from auditlogservice.times import format_utc
@@ -161,12 +159,12 @@ def _print_erasures(erasures: Sequence[Erasure], as_json: bool) -> None:  # noqa
     if as_json:
         print_json_lines(_spelled(erasures))
         return
-    table = Table("Id", "State", "Erased", "Held", "Asked by", "Reason", box=None, pad_edge=False)
+    rows = []
     for each in erasures:
         state = f"{each.state}: {each.failure}" if each.failure else each.state
-        cells = (each.id, state, f"{each.erased:,}", f"{each.held:,}", each.asked_by, each.reason)
-        table.add_row(*(Text(visible(cell)) for cell in cells))
-    table_console().print(table)
+        erased, held = f"{each.erased:,}", f"{each.held:,}"
+        rows.append((each.id, state, erased, held, each.asked_by, each.reason))
+    print_table(("Id", "State", "Erased", "Held", "Asked by", "Reason"), rows)
 
 
 # ---- holds ----------------------------------------------------------------------------
@@ -214,12 +212,11 @@ def _print_holds(holds: Sequence[Hold], as_json: bool) -> None:  # noqa: FBT001 
     if as_json:
         print_json_lines(_spelled(holds))
         return
-    table = Table("Id", "Since", "Placed by", "Reason", "Covers", box=None, pad_edge=False)
+    rows = []
     for hold in holds:
-        since = format_utc(hold.placed_at)[:19]
-        cells = (hold.id, since, hold.placed_by, hold.reason, dump(hold.where).decode())
-        table.add_row(*(Text(visible(cell)) for cell in cells))
-    table_console().print(table)
+        since, covers = format_utc(hold.placed_at)[:19], dump(hold.where).decode()
+        rows.append((hold.id, since, hold.placed_by, hold.reason, covers))
+    print_table(("Id", "Since", "Placed by", "Reason", "Covers"), rows)
 
 
 # ---- retention ------------------------------------------------------------------------
@@ -273,10 +270,8 @@ def _print_rules(rules: Rules, as_json: bool) -> None:  # noqa: FBT001 - the opt
     if not rules.days:
         note("no rules: events are kept for good")
         return
-    table = Table("Type", "Days", box=None, pad_edge=False)
-    for event_type, days in rules.days.items():
-        table.add_row(Text(visible(event_type)), f"{days:,}")
-    table_console().print(table)
+    rows = [(event_type, f"{days:,}") for event_type, days in rules.days.items()]
+    print_table(("Type", "Days"), rows)
 
 
 # ---- all ------------------------------------------------------------------------------

@@ -5,19 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from auditlogservice.canonical import Json, dump
 from auditlogservice.client.governing import RedactionRule, read_redaction
 from auditlogservice.runtime.cli.connection import AsJson, Token, Url, connect
 from auditlogservice.runtime.cli.rulefiles import rules_in
-from auditlogservice.runtime.cli.terminal import (
-    note,
-    print_json_lines,
-    table_console,
-)
-from auditlogservice.runtime.invisible import visible
+from auditlogservice.runtime.cli.terminal import note, print_json_lines, print_table
 
 redaction_app = typer.Typer(
     help="What is taken out of events before they are kept.", no_args_is_help=True
@@ -74,7 +67,4 @@ def _print(rules: list[RedactionRule], as_json: bool) -> None:  # noqa: FBT001 -
     if not rules:
         note("no rules: events are kept as they are told")
         return
-    table = Table("Path", "Action", box=None, pad_edge=False)
-    for rule in rules:
-        table.add_row(Text(visible(rule.path)), rule.action)
-    table_console().print(table)
+    print_table(("Path", "Action"), [(rule.path, rule.action) for rule in rules])

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from auditlogservice.runtime.invisible import visible, visible_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
 _PIPE_WIDTH = 200  # columns of a table that goes to a file or to another program
@@ -45,6 +47,19 @@ def table_console() -> Console:
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
     return console
+
+
+def print_table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Collection[str] = ()
+) -> None:
+    """Print rows under their head. `numbers` are those of the head that go to the right."""
+    table = Table(box=None, pad_edge=False)
+    for name in head:
+        table.add_column(name, justify="right" if name in numbers else "left")
+    for row in rows:
+        # As `Text`, since in a mere string `[red]` or `[/]` would be taken for markup.
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    table_console().print(table)
 
 
 def print_json_lines(lines: Iterable[bytes]) -> None:

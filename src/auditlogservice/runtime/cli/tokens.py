@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 from typer.core import TyperGroup
 
 from auditlogservice.client.entering import ClientCredentials
 from auditlogservice.runtime.cli.connection import AsJson, Token, Url, connect
 from auditlogservice.runtime.cli.session import PasswordStdin, read_password
-from auditlogservice.runtime.cli.terminal import table_console
+from auditlogservice.runtime.cli.terminal import print_table
 from auditlogservice.runtime.invisible import visible
 from auditlogservice.times import format_utc
 
@@ -104,12 +103,12 @@ def list_tokens(*, as_json: AsJson = False, url: Url = None, token: Token = None
     if as_json:
         typer.echo(json.dumps([_described(each) for each in found], indent=2))
         return
-    table = Table("id", "label", "begins with", "scopes", "good until", "last used")
+    rows = []
     for each in found:
+        until = format_utc(each.expires_at)[:10]
         used = format_utc(each.last_used_at)[:16] if each.last_used_at else "never"
-        told = (each.id, each.label, each.prefix, " ".join(each.scopes))
-        table.add_row(*map(visible, told), format_utc(each.expires_at)[:10], used)
-    table_console().print(table)
+        rows.append((each.id, each.label, each.prefix, " ".join(each.scopes), until, used))
+    print_table(("Id", "Label", "Begins with", "Scopes", "Good until", "Last used"), rows)
 
 
 @token_app.command()
@@ -128,9 +127,9 @@ def revoke(
 @token_app.command("rotate-key")
 def rotate_key(*, store: StoreOption = None, data_dir: DataDirOption = None) -> None:
     """Sign with a new key from now on; the server may run. What the old one signed stays good."""
-    import asyncio  # noqa: PLC0415 - with what needs it
+    import asyncio  # noqa: PLC0415 - slow, and no command of a client needs it
 
-    from auditlogservice.runtime.cli import keys  # noqa: PLC0415 - of the server
+    from auditlogservice.runtime.cli import keys  # noqa: PLC0415 - has the server's packages
 
     old, new = asyncio.run(keys.rotate_key(store, data_dir))
     typer.echo(f"tokens are signed with {new} from now on, and no more with {old}")
@@ -146,9 +145,9 @@ def retire_key(
     data_dir: DataDirOption = None,
 ) -> None:
     """End all tokens of a stolen key at once, on every node; works on the store itself."""
-    import asyncio  # noqa: PLC0415 - with what needs it
+    import asyncio  # noqa: PLC0415 - slow, and no command of a client needs it
 
-    from auditlogservice.runtime.cli import keys  # noqa: PLC0415 - of the server
+    from auditlogservice.runtime.cli import keys  # noqa: PLC0415 - has the server's packages
 
     asyncio.run(keys.retire_key(store, data_dir, key_id))
     typer.echo(f"no token that {visible(key_id)} signed is good any more")

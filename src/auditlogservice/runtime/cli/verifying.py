@@ -20,8 +20,6 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
-from rich.text import Text
 
 from auditlogservice.auditing.proceeding import audit, read_checkpoint
 from auditlogservice.auditing.served import Served
@@ -35,8 +33,8 @@ from auditlogservice.runtime.cli.connection import AsJson, Token, Url, connect
 from auditlogservice.runtime.cli.terminal import (
     complain,
     note,
+    print_table,
     progress_console,
-    table_console,
     writing,
 )
 from auditlogservice.runtime.invisible import visible
@@ -271,11 +269,8 @@ def finish(report: Report, *, as_json: bool) -> None:
 
 
 def print_report(report: Report) -> None:
-    table = Table("State", "Records", box=None, pad_edge=False)
-    table.columns[1].justify = "right"
-    for state, count in sorted(report.states.items()):
-        table.add_row(Text(visible(state)), f"{count:,}")
-    table_console().print(table)
+    states = [(state, f"{count:,}") for state, count in sorted(report.states.items())]
+    print_table(("State", "Records"), states, numbers=("Records",))
     for finding in report.findings[:SHOWN]:
         typer.echo(visible(str(finding)))
     if report.found > SHOWN:

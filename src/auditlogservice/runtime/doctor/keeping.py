@@ -121,9 +121,8 @@ def _name_of(host: str) -> str:
 
 
 def _hello(url: str) -> Mapping[str, Any]:
-    # Imported here, since SQLite needs no driver of MongoDB.
-    from pymongo import MongoClient  # noqa: PLC0415
-    from pymongo.errors import PyMongoError  # noqa: PLC0415
+    from pymongo import MongoClient  # noqa: PLC0415 - SQLite does without the driver
+    from pymongo.errors import PyMongoError  # noqa: PLC0415 - likewise
 
     try:
         with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=_ANSWER_MS) as client:

@@ -41,6 +41,10 @@ class _Waiting:
     def do(self) -> None:
         try:
             self.result = self.work()
+        except StopIteration as error:
+            # No future takes it. A coroutine lets none out either, and does the same (PEP 479).
+            self.error = RuntimeError("the work raised StopIteration")
+            self.error.__cause__ = error
         except BaseException as error:  # noqa: BLE001 - it is raised where the answer is waited for
             self.error = error
 

@@ -20,14 +20,13 @@ from auditlogservice.errors import (
 )
 from auditlogservice.events import Erasure, Record
 from auditlogservice.ledger.batches import (
-    WEIGHT_OF_BYTE,
     Told,
     expected_load,
+    guess_events,
     prepare,
     record_each,
     record_together,
 )
-from auditlogservice.ledger.sharing.fairness import Load
 from auditlogservice.store.port import Appended, KeyConflict, Replayed, Withdrawn
 from auditlogservice.web.answers import json_answer
 from auditlogservice.web.authn import Writer
@@ -90,10 +89,11 @@ async def record_batch(request: Request, caller: Writer) -> Response:
     here = services(request)
     with here.batches.place(caller.source):
         # What there is no room for is refused before it is read: its sender hears so at once.
-        here.recorder.check_room(caller, Load(1, declared_length(request) * WEIGHT_OF_BYTE))
+        here.recorder.check_room(caller, expected_load(declared_length(request)))
         raw = await read_body(request, limit=MAX_BATCH_BYTES)
         told = Told(caller, here.clock(), batch_key)
-        with here.recorder.reserve(caller, expected_load(raw)) as reservation:
+        load = expected_load(len(raw), events=guess_events(raw))
+        with here.recorder.reserve(caller, load) as reservation:
             items = await _prepared(request, told, raw, media)
             record = record_together if atomic else record_each
             result = _result(caller.tenant, await record(here.recorder, reservation, items))
