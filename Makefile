@@ -31,14 +31,16 @@ help: ## say what there is to make
 serve: $(VENV)/.server ## run the service on SQLite (ARGS="--port 9000" for options of `serve`)
 	@exec $(BIN)/auditlogservice serve $(ARGS)
 
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
 test: $(VENV)/.dev ## run all tests, those on a real MongoDB too (ARGS=tests/… for some)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
+	$(PYTEST) $(ARGS)
 
 coverage: $(VENV)/.dev ## run them and say which lines and branches none of them reaches
 	$(MAKE) test ARGS="--cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)"
 
 test-deep: $(VENV)/.dev ## run the long variants of the tests
-	$(BIN)/python -m pytest -m deep --timeout=3600 $(ARGS)
+	$(PYTEST) -m deep --timeout=3600 $(ARGS)
 
 # The mongod of the tests is used; wrk makes the load where it is installed.
 BENCH := PYTHONPATH=tests $(BIN)/python -m bench

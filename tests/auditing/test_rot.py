@@ -137,9 +137,12 @@ async def test_no_flipped_bit_that_changes_an_answer_passes_fsck(log: Log) -> No
 
 
 @pytest.mark.deep
-async def test_none_of_2_000_flipped_bits_that_changes_an_answer_passes_fsck(log: Log) -> None:
+@pytest.mark.parametrize("seed", range(8, 16))
+async def test_none_of_250_flipped_bits_that_changes_an_answer_passes_fsck(
+    log: Log, seed: int
+) -> None:
     missed, passed = await flipped(
-        log, random.Random(8).sample(range(len(log.content) * 8), 2_000)
+        log, random.Random(seed).sample(range(len(log.content) * 8), 250)
     )
     assert missed == []
-    assert 0 < passed < 2_000
+    assert 0 < passed < 250
