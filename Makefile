@@ -22,8 +22,8 @@ export UV_PYTHON_DOWNLOADS := never
 PIP := $(BIN)/python -m pip install --quiet --require-hashes
 PACKAGE := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 
-.PHONY: help serve test coverage test-deep bench bench-quick bench-growth bench-questions check fix \
-  lock clean
+.PHONY: help serve test coverage test-deep bench bench-quick bench-growth bench-questions \
+  bench-explain check fix lock clean
 
 help: ## say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -56,6 +56,9 @@ bench-growth: $(VENV)/.dev ## how answers change up to 1,000,000 events, in half
 
 bench-questions: $(VENV)/.dev ## how long questions take (ARGS="--events 1000000 --store mongodb://…")
 	$(BIN)/python -m bench.questions $(ARGS)
+
+bench-explain: $(VENV)/.dev ## what MongoDB looks at for its answers (ARGS="--events 20000 --raw")
+	$(BENCH).explain $(ARGS)
 
 check: $(VENV)/.dev ## lint, types, import rules, dependencies, lock files; changes nothing
 	$(BIN)/ruff check

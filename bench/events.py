@@ -12,11 +12,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 from auditlogservice.entries import SALT_BYTES
+from auditlogservice.errors import AuditLogError
 from auditlogservice.events import Draft, EventId, read_event
+from auditlogservice.store.port import Submission
 from auditlogservice.terms import terms_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from auditlogservice.store.port import EventStore
 
 Told: TypeAlias = "dict[str, object]"
 
@@ -86,6 +90,13 @@ def draft(number: int, told: Told, *, tenant: str, user: str) -> Draft:
         terms=terms_of({**read.told, "user_id": user}),
         salt=random.Random(number).randbytes(SALT_BYTES),
     )
+
+
+async def keep(store: EventStore, drafts: Iterable[Draft]) -> None:
+    """Have a store keep them all. Raises what kept it from that, which may be its answer."""
+    (answer,) = await store.append([Submission(tuple(drafts))])
+    if isinstance(answer, AuditLogError):
+        raise answer
 
 
 def _address(chance: random.Random) -> str:
