@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
+import apsw
 import pytest
 from examined import Stranger, erase, filled, node
 
@@ -134,6 +135,16 @@ async def test_no_flipped_bit_that_changes_an_answer_passes_fsck(log: Log) -> No
     missed, passed = await flipped(log, bits)
     assert missed == []
     assert 0 < passed < len(bits)  # room that is not used may rot, and that alone
+
+
+@pytest.mark.parametrize("name", [b"hashes BLOB", b"next_sequence INTEGER"])
+async def test_a_column_whose_name_has_rotted_is_damage_and_no_defect(
+    log: Log, name: bytes
+) -> None:
+    log.flip(log.content.index(name) * 8)
+    answers, passes = await log.look()
+    assert not passes
+    assert answers is None or apsw.SQLError not in answers
 
 
 @pytest.mark.deep
