@@ -22,8 +22,8 @@ export UV_PYTHON_DOWNLOADS := never
 PIP := $(BIN)/python -m pip install --quiet --require-hashes
 PACKAGE := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 
-.PHONY: help serve test coverage test-deep bench bench-quick bench-growth bench-questions check fix \
-  lock clean
+.PHONY: help serve test coverage test-deep bench bench-quick bench-growth bench-questions \
+  bench-explain check fix lock clean
 
 help: ## say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -31,14 +31,16 @@ help: ## say what there is to make
 serve: $(VENV)/.server ## run the service on SQLite (ARGS="--port 9000" for options of `serve`)
 	@exec $(BIN)/auditlogservice serve $(ARGS)
 
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
 test: $(VENV)/.dev ## run all tests, those on a real MongoDB too (ARGS=tests/… for some)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
+	$(PYTEST) $(ARGS)
 
 coverage: $(VENV)/.dev ## run them and say which lines and branches none of them reaches
 	$(MAKE) test ARGS="--cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)"
 
 test-deep: $(VENV)/.dev ## run the long variants of the tests
-	$(BIN)/python -m pytest -m deep --timeout=3600 $(ARGS)
+	$(PYTEST) -m deep --timeout=3600 $(ARGS)
 
 # The mongod of the tests is used; wrk makes the load where it is installed.
 BENCH := PYTHONPATH=tests $(BIN)/python -m bench
@@ -54,6 +56,9 @@ bench-growth: $(VENV)/.dev ## how answers change up to 1,000,000 events, in half
 
 bench-questions: $(VENV)/.dev ## how long questions take (ARGS="--events 1000000 --store mongodb://…")
 	$(BIN)/python -m bench.questions $(ARGS)
+
+bench-explain: $(VENV)/.dev ## what MongoDB looks at for its answers (ARGS="--events 20000 --raw")
+	$(BENCH).explain $(ARGS)
 
 check: $(VENV)/.dev ## lint, types, import rules, dependencies, lock files; changes nothing
 	$(BIN)/ruff check

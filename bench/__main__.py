@@ -119,7 +119,8 @@ def main() -> int:
 
 
 def _write(told: argparse.Namespace, book: Book, found: Mapping[str, str]) -> None:
-    command = " ".join(["python -m bench", *sys.argv[1:]])
+    # As `make` runs it: the mongod of the tests is found by way of their folder.
+    command = " ".join(["PYTHONPATH=tests python -m bench", *sys.argv[1:]])
     told.report.write_text(report.markdown(book, machine=found, command=command, load=generator()))
     if told.plot:
         told.plot.write_text(plot.svg(book.points))

@@ -9,11 +9,18 @@ from __future__ import annotations
 import json
 import random
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from auditlogservice.entries import SALT_BYTES
+from auditlogservice.errors import AuditLogError
 from auditlogservice.events import Draft, EventId, read_event
+from auditlogservice.store.port import Submission
 from auditlogservice.terms import terms_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from auditlogservice.store.port import EventStore
 
 Told: TypeAlias = "dict[str, object]"
 
@@ -85,6 +92,13 @@ def draft(number: int, told: Told, *, tenant: str, user: str) -> Draft:
         terms=terms_of({**read.told, "user_id": user}),
         salt=random.Random(number).randbytes(SALT_BYTES),
     )
+
+
+async def keep(store: EventStore, drafts: Iterable[Draft]) -> None:
+    """Have a store keep them all. Raises what kept it from that, which may be its answer."""
+    (answer,) = await store.append([Submission(tuple(drafts))])
+    if isinstance(answer, AuditLogError):
+        raise answer
 
 
 def _address(chance: random.Random) -> str:

@@ -4,7 +4,7 @@ It fills a real replica set of one, lets the store ask its questions, catches th
 sends, and has the server explain these very commands with "executionStats". It prints Markdown:
 a row for each command, and with --raw the server's own words, shortened to what matters.
 
-    python -m bench.explain --events 20000
+    make bench-explain ARGS="--events 20000 --raw"
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from auditlogservice.events import EventId
 from auditlogservice.filters import EVERYTHING, Compare, Is, Words, all_of
 from auditlogservice.ledger.statistics import PAGE
 from auditlogservice.store.mongodb import open_mongodb
-from auditlogservice.store.port import PageQuery, Submission
+from auditlogservice.store.port import PageQuery
 from auditlogservice.times import format_utc
-from bench.events import EVERY, START, USER, draft, event, instance, word
+from bench.events import EVERY, START, USER, draft, event, instance, keep, word
 from bench.mongo import replica_set
 from bench.report import table
 
@@ -113,11 +113,11 @@ def questions(store: MongoStore, events: int) -> dict[str, Awaitable[object]]:
 
 async def fill(store: MongoStore, events: int) -> None:
     for first in range(0, events, _BATCH):
-        drafts = tuple(
-            draft(number, event(number), tenant=DEFAULT_TENANT, user=USER)
-            for number in range(first, min(first + _BATCH, events))
+        numbers = range(first, min(first + _BATCH, events))
+        await keep(
+            store.events,
+            (draft(number, event(number), tenant=DEFAULT_TENANT, user=USER) for number in numbers),
         )
-        await store.events.append([Submission(drafts)])
 
 
 async def ask(url: str, events: int) -> dict[str, list[Document]]:

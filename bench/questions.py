@@ -43,9 +43,9 @@ from auditlogservice.filters import (
 )
 from auditlogservice.runtime.settings import load_settings
 from auditlogservice.runtime.stores import Store, open_store
-from auditlogservice.store.port import PageQuery, Submission
+from auditlogservice.store.port import PageQuery
 from auditlogservice.times import format_utc
-from bench.events import EVERY, START, Told, draft
+from bench.events import EVERY, START, Told, draft, keep
 from bench.ratios import percentile_99
 from bench.shapes import (
     CHANGES,
@@ -98,7 +98,7 @@ async def fill(store: Store, events: int, shape: str) -> None:
             for number in range(first, min(first + BATCH, events))
         )
         start = time.perf_counter()
-        await store.events.append([Submission(drafts)])
+        await keep(store.events, drafts)
         spent += time.perf_counter() - start
     if events > there:
         print(f"filled {events - there:,} events, {spent / (events - there) * 1e6:.0f} µs each")

@@ -19,19 +19,24 @@ import pytest
 from pymongo import MongoClient
 
 import auditlogservice
+from auditlogservice.errors import StoreUnreachable
+from auditlogservice.store.sqlite import open_sqlite
 from bench import capacity, explain, measures, plot, report
 from bench.__main__ import parser
 from bench.book import Book, Point
 from bench.calls import Caller
-from bench.events import body
+from bench.events import body, draft, event, keep
 from bench.field import Log
 from bench.load import Failed, Request, Turn, drive
 from bench.plan import PLANS
 from bench.ratios import Spread, in_turns, ratio
 from bench.servers import Server, framework, ours, running
+from faulty import Faulty
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from auditlogservice.store.port import Answer, Submission
 
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(auditlogservice.__file__).parents[1]
@@ -153,6 +158,26 @@ def test_callers_that_have_nothing_to_do_do_not_make_a_log_faster(
     assert log.add(10, batch=10, callers=2).rate == 20  # one batch in half a second
     assert log.add(40, batch=10, callers=2).rate == 40  # two at a time
     assert log.told == 50
+
+
+# ---- logs that are filled directly ---------------------------------------------------------
+
+
+class _Unreachable(Faulty):
+    """A store that answers so, as MongoDB's does, and raises nothing."""
+
+    async def append(self, submissions: Sequence[Submission]) -> list[Answer]:
+        return [StoreUnreachable() for _ in submissions]
+
+
+async def test_a_log_that_keeps_less_than_it_is_told_is_no_result() -> None:
+    store = await open_sqlite(":memory:")
+    drafts = [draft(number, event(number), tenant="acme", user="u") for number in range(3)]
+    await keep(store.events, drafts)
+    assert await store.events.end("acme") == 3
+    with pytest.raises(StoreUnreachable):
+        await keep(_Unreachable(store.events, {}), drafts)
+    await store.close()
 
 
 # ---- how MongoDB answers ------------------------------------------------------------------

@@ -10,9 +10,8 @@ from pymongo import MongoClient
 
 from auditlogservice.access import DEFAULT_TENANT
 from auditlogservice.store.mongodb import open_mongodb
-from auditlogservice.store.port import Submission
 from auditlogservice.store.sqlite import open_sqlite
-from bench.events import USER, draft, event
+from bench.events import USER, draft, event, keep
 from bench.room import in_mongodb, in_sqlite, records_of
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ async def _fill(place: Any, batches: Sequence[Sequence[Draft]]) -> None:
     store = await (open_mongodb if isinstance(place, str) else open_sqlite)(str(place))
     try:
         for batch in batches:
-            await store.events.append([Submission(tuple(batch))])
+            await keep(store.events, batch)
     finally:
         await store.close()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -243,6 +245,29 @@ async def test_what_was_let_in_counts_before_the_log_is_looked_at_again(
         user = await api.add("alice")
         statuses = [(await record(api, user)).status_code for _ in range(4)]
         assert statuses == [201, 201, 201, 429]
+
+
+async def test_all_who_wait_for_a_look_at_the_quota_go_on_together(
+    memory_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One by one they had a turn of the loop each: thousands waited for seconds."""
+    quotas, told = memory_api.services.quotas, asyncio.Event()
+    looks = []
+
+    async def look(*question: str) -> None:
+        looks.append(question)
+        await told.wait()
+
+    monkeypatch.setattr(quotas, "_documents", SimpleNamespace(get=look))
+    loop = asyncio.get_running_loop()
+    waiting = [loop.create_task(quotas.use("acme", 1)) for _ in range(100)]
+    for is_told in (False, True):
+        if is_told:
+            told.set()
+        for _ in range(8):  # turns of the loop
+            await asyncio.sleep(0)
+        assert [task.done() for task in waiting] == [is_told] * 100
+    assert len(looks) == 1
 
 
 async def test_an_operator_sets_the_quota_of_one_tenant_on_every_node(settings: Settings) -> None:

@@ -2,14 +2,14 @@
 
 What was recorded today is told by the log itself, from its first sequence since midnight (UTC) to
 its end. So all nodes agree without a counter, and what the service recorded counts too. Each node
-looks once a second, and adds what it lets in meanwhile; what others let in within that second, or
-what was on its way when it looked, can be more than the quota has room for.
+looks once a second, for all who wait to know, and adds what it lets in meanwhile; what others let
+in within that second, or what was on its way when it looked, can be more than the quota has room
+for.
 """
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,8 @@ from auditlogservice.budgets import Standing
 from auditlogservice.canonical import dump
 from auditlogservice.damage import reading_back
 from auditlogservice.errors import Conflict, QuotaExceeded
+from auditlogservice.ledger.asking import Asking
+from auditlogservice.ledger.recent import Recent
 from auditlogservice.ledger.selfaudit import acts
 from auditlogservice.ledger.selfaudit.diary import Deed, actor_named
 from auditlogservice.store.port import Document
@@ -35,6 +37,7 @@ POLICY: Final = "events-per-day"
 _LIMITS: Final = "limits"  # the kind and the id of the document: a tenant has one
 _DAY: Final = timedelta(days=1)
 _LOOK_EVERY: Final = timedelta(seconds=1)
+_CACHED: Final = 10_000
 _ATTEMPTS: Final = 5
 
 
@@ -72,12 +75,8 @@ def _read(document: Document) -> TenantLimits:
 class _Day:
     """What this node knows of a tenant: its quota, and what it has used since midnight."""
 
-    quota: int | None = None
+    quota: int | None
     used: int = 0
-    midnight: datetime | None = None  # whose place in the log is `first`
-    first: int = 0
-    good_until: datetime | None = None
-    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Quotas:
@@ -97,7 +96,11 @@ class Quotas:
         self._diary = diary
         self._default = default
         self._clock = clock
-        self._days: dict[str, _Day] = {}
+        self._days: Asking[str, _Day] = Asking(
+            self._look, freshness=_LOOK_EVERY, capacity=_CACHED, clock=clock
+        )
+        # The last midnight that was looked for, and its place in the log of a tenant.
+        self._midnights: Recent[str, tuple[datetime, int]] = Recent(_CACHED)
 
     async def limits(self, tenant: str) -> TenantLimits:
         """Return what was set for this tenant, as the store has it now."""
@@ -124,7 +127,7 @@ class Quotas:
                 kind=_LIMITS, tenant=tenant, id=_LIMITS, body=new.to_body(), version=new.version
             )
             if await self._documents.put(document):
-                self._days.pop(tenant, None)
+                self._days.forget(tenant)
                 await self._diary.write_done(principal.tenant, _changed(tenant, new, old))
                 return new
         raise Conflict("others change these limits all the time; try again")
@@ -135,36 +138,30 @@ class Quotas:
         None if there is no quota. Raises QuotaExceeded, and counts nothing, if they are too many.
         """
         now = self._clock()
-        day = self._days.get(tenant)
-        if day is None:
-            day = self._days[tenant] = _Day()
-        if not _is_fresh(day, now):
-            async with day.looking:
-                if not _is_fresh(day, now):
-                    await self._look(tenant, day, now)
-        if day.quota is None:
+        day = await self._days.find(tenant)
+        if day is None or day.quota is None:
             return None
         if day.used + events > day.quota:
             raise QuotaExceeded(_standing(day, day.quota, now))
         day.used += events
         return _standing(day, day.quota, now)
 
-    async def _look(self, tenant: str, day: _Day, now: datetime) -> None:
+    async def _look(self, tenant: str) -> _Day:
+        midnight = datetime.combine(self._clock().date(), time(), UTC)
         own = (await self.limits(tenant)).events_per_day
-        day.quota = self._default if own is None else own
-        if day.quota is not None:
-            midnight = datetime.combine(now.date(), time(), UTC)
-            if day.midnight != midnight:
-                # Time never goes back along the log, so this place stays where it is all day.
-                (day.first,) = await self._events.places(tenant, [midnight])
-                day.midnight = midnight
-            day.used = await self._events.end(tenant) - day.first
-        day.good_until = now + _LOOK_EVERY
+        quota = self._default if own is None else own
+        if quota is None:
+            return _Day(quota)
+        first = await self._first_since(tenant, midnight)
+        return _Day(quota, used=await self._events.end(tenant) - first)
 
-
-def _is_fresh(day: _Day, now: datetime) -> bool:
-    until = day.good_until
-    return until is not None and until - _LOOK_EVERY <= now < until
+    async def _first_since(self, tenant: str, midnight: datetime) -> int:
+        # Time never goes back along the log, so this place stays where it is all day.
+        known, first = self._midnights.get(tenant, (None, 0))
+        if known != midnight:
+            (first,) = await self._events.places(tenant, [midnight])
+            self._midnights.put(tenant, (midnight, first))
+        return first
 
 
 def _standing(day: _Day, quota: int, now: datetime) -> Standing:

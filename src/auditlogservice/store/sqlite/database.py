@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import shutil
 import stat
 import time
@@ -60,6 +61,9 @@ _APPLICATION_ID = 0x41554454  # "AUDT": tells our file from any other SQLite dat
 
 # Read-only is damage: someone has moved the file away, or its disk was mounted anew.
 _DISK_DAMAGE = (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.ReadOnlyError)
+# What SQLite says of statements that do not fit the schema. Ours are constants, and fit the one
+# that was made: so it is the schema in the file that has rotted.
+_MISFIT = re.compile("no such (table|column|module)|has no column named|vtable constructor failed")
 _BUSY = (apsw.BusyError, apsw.LockedError, apsw.ProtocolError, apsw.CantOpenError)
 
 # The WAL-reset bug of SQLite before 3.51.3 can lose commits that were reported as durable.
@@ -262,6 +266,8 @@ class Database:
         if isinstance(error, _DISK_DAMAGE):
             self._broken = True
             return StoreBroken()
+        if isinstance(error, apsw.SQLError) and _MISFIT.search(str(error)):
+            return _spoiled(error)
         return StoreUnreachable() if isinstance(error, _BUSY) else None
 
     async def close(self) -> None:
