@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from auditlogservice.access import Principal, Scope
 from auditlogservice.errors import (
     AuditLogError,
+    InputTooLarge,
     OutcomeUnknown,
     Overloaded,
     StorageFull,
@@ -136,6 +137,19 @@ def _one(name: str = "n", **more: Any) -> Submission:
     return Submission((draft(told(name, **more)),))
 
 
+def _prepared(name: str, steps: list[str] | None = None) -> Draft:
+    if steps is not None:
+        steps.append(name)
+    return draft(told(name))
+
+
+def _unprepared(error: Exception) -> Callable[[], Draft]:
+    def fail() -> Draft:
+        raise error
+
+    return fail
+
+
 async def _settle() -> None:
     """Let every task run until it waits for something."""
     for _ in range(10):
@@ -214,6 +228,65 @@ async def test_events_that_come_while_a_group_is_written_share_the_next_one_in_o
     assert sequences == list(range(1, 101))
     assert gauge.commits == [1, 100]
     assert (max(gauge.depths), gauge.depths[-1]) == (101, 0)
+
+
+async def test_single_events_that_come_at_once_are_prepared_together_and_share_a_group() -> None:
+    store, steps = FakeStore(), list[str]()
+    store.gate.set()
+    recorder = _recorder(store)
+
+    async def record(name: str) -> Outcome:
+        steps.append("comes")
+        return await recorder.record_prepared(lambda: _prepared(name, steps))
+
+    async with _running(recorder) as callers:
+        for name in "abc":
+            callers.create_task(record(name))
+    assert steps == ["comes"] * 3 + ["a", "b", "c"]
+    assert (store.names, store.groups) == (["a", "b", "c"], [3])
+
+
+async def test_what_preparing_an_event_raises_is_told_to_its_caller_alone() -> None:
+    store = FakeStore()
+    store.gate.set()
+    recorder = _recorder(store)
+    bad, defect = InputTooLarge("too large"), ZeroDivisionError()
+    async with _running(recorder):
+        told = await asyncio.gather(
+            recorder.record_prepared(lambda: _prepared("before")),
+            recorder.record_prepared(_unprepared(bad)),
+            recorder.record_prepared(_unprepared(defect)),
+            recorder.record_prepared(lambda: _prepared("behind")),
+            return_exceptions=True,
+        )
+    assert list(told[1:3]) == [bad, defect]
+    assert store.names == ["before", "behind"]
+
+
+async def test_an_event_whose_caller_left_before_it_was_prepared_is_not_kept() -> None:
+    store = FakeStore()
+    store.gate.set()
+    recorder = _recorder(store)
+    async with _running(recorder) as callers:
+        gone = callers.create_task(recorder.record_prepared(lambda: _prepared("gone")))
+        other = callers.create_task(recorder.record_prepared(lambda: _prepared("other")))
+        asyncio.get_running_loop().call_soon(gone.cancel)
+        assert isinstance(await other, Appended)
+    assert gone.cancelled()
+    assert store.names == ["other"]
+
+
+async def test_an_event_for_which_there_is_no_room_when_it_is_prepared_is_refused() -> None:
+    store = FakeStore()
+    store.gate.set()
+    recorder = _recorder(store, events=2)
+    async with _running(recorder):
+        told = await asyncio.gather(
+            *(recorder.record_prepared(lambda: _prepared("one")) for _ in range(3)),
+            return_exceptions=True,
+        )
+    assert [type(each) for each in told] == [Appended, Appended, Overloaded]
+    assert store.groups == [2]
 
 
 async def test_a_group_keeps_within_its_events() -> None:
@@ -577,6 +650,15 @@ async def test_closing_writes_everything_that_was_accepted_and_accepts_no_more()
     assert all(isinstance(task.result()[0], Appended) for task in accepted)
     with pytest.raises(Overloaded):
         await recorder.record(_one("later"))
+
+
+async def test_an_event_that_is_prepared_when_the_recorder_is_closed_is_refused() -> None:
+    recorder = _recorder(FakeStore())
+    async with asyncio.timeout(SOON), asyncio.TaskGroup() as tasks:
+        tasks.create_task(recorder.run())
+        asyncio.get_running_loop().call_soon(recorder.close)
+        with pytest.raises(Overloaded):
+            await recorder.record_prepared(lambda: _prepared("late"))
 
 
 async def test_a_recorder_that_was_closed_before_it_ran_returns_at_once() -> None:

@@ -11,13 +11,14 @@ from auditlogservice.events import (
     IDEMPOTENCY_KEY_RULE,
     MAX_EVENT_BYTES,
     MAX_IDEMPOTENCY_KEY,
+    Draft,
     Erasure,
     Record,
     is_idempotency_key,
     read_event,
 )
 from auditlogservice.governance import MAX_REASON
-from auditlogservice.store.port import Appended, Replayed, Submission
+from auditlogservice.store.port import Appended, Replayed
 from auditlogservice.web.authn import Eraser, Reader, Writer
 from auditlogservice.web.bodies import read_body, require_media
 from auditlogservice.web.callers import record_one_read
@@ -52,11 +53,14 @@ async def record_event(request: Request, caller: Writer) -> Response:
     require_media(request, (JSON,))
     refuse_parameters(request)
     key = idempotency_key(request)
-    value = canonical.parse(await read_body(request, limit=MAX_EVENT_BYTES))
+    raw = await read_body(request, limit=MAX_EVENT_BYTES)
     recorder, clock = services(request).recorder, services(request).clock
-    draft = recorder.draft(read_event(value, now=clock()), caller, key=key)
-    (outcome,) = await recorder.record(Submission((draft,)))
-    match outcome:
+
+    def prepare() -> Draft:
+        event = read_event(canonical.parse(raw), now=clock())
+        return recorder.draft(event, caller, key=key)
+
+    match await recorder.record_prepared(prepare):
         case Appended(record):
             return _record(record.answer(), 201, {"Location": f"/events/{record.id}"})
         case Replayed(Erasure() as erasure):
