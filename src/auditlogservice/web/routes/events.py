@@ -24,6 +24,7 @@ from auditlogservice.web.bodies import read_body, require_media
 from auditlogservice.web.callers import record_one_read
 from auditlogservice.web.choosing import optional_reason
 from auditlogservice.web.documents import JSON, answers, body, parameter, problems, refer
+from auditlogservice.web.headers import header_values
 from auditlogservice.web.questions import refuse_parameters
 from auditlogservice.web.services import services
 
@@ -74,7 +75,7 @@ async def record_event(request: Request, caller: Writer) -> Response:
 
 def idempotency_key(request: Request) -> str | None:
     """Return the Idempotency-Key header, if there is one. Raises BadIdempotencyKey."""
-    given = request.headers.getlist("idempotency-key")
+    given = header_values(request.scope, b"idempotency-key")
     if not given:
         return None
     if len(given) > 1 or not is_idempotency_key(given[0]):
