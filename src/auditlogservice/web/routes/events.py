@@ -11,8 +11,8 @@ from auditlogservice.events import (
     IDEMPOTENCY_KEY_RULE,
     MAX_EVENT_BYTES,
     MAX_IDEMPOTENCY_KEY,
-    Draft,
     Erasure,
+    Event,
     Record,
     is_idempotency_key,
     read_event,
@@ -57,11 +57,10 @@ async def record_event(request: Request, caller: Writer) -> Response:
     raw = await read_body(request, limit=MAX_EVENT_BYTES)
     recorder, clock = services(request).recorder, services(request).clock
 
-    def prepare() -> Draft:
-        event = read_event(canonical.parse(raw), now=clock())
-        return recorder.draft(event, caller, key=key)
+    def read() -> Event:
+        return read_event(canonical.parse(raw), now=clock())
 
-    match await recorder.record_prepared(prepare):
+    match await recorder.record_one(read, caller, key=key):
         case Appended(record):
             return _record(record.answer(), 201, {"Location": f"/events/{record.id}"})
         case Replayed(Erasure() as erasure):
