@@ -1,7 +1,7 @@
 """Headers of a request as they came, for what every request is looked at for.
 
-Starlette's map spells out each name and raises for what is not there: to ask it six times took
-7 µs of each request.
+Starlette's map spells out each name and raises for what is not there: the five looks at a single
+event took 3 µs longer.
 """
 
 from __future__ import annotations
