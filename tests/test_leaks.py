@@ -88,6 +88,14 @@ _PIECES = st.sampled_from([
 
 @given(st.lists(st.lists(_PIECES, max_size=4).map("".join), max_size=3))
 @example(["4111-1111-1111-1111", "٣\n4111111111111111", "\x004111111111111111"])
+@example(["7.4111111111111111", "4111111111111111.5", "x-4111111111111111-"])
+@example(
+    [
+        "00 - 340000000000009",
+        "1234567890123,4111111111111111",
+        "4111111111111112 1.4111111111111111x5",
+    ]
+)
 def test_a_glance_overlooks_nothing(said: list[str]) -> None:
     """What each pattern finds in each text, without a look at the whole before."""
     flagged = [

@@ -7,7 +7,7 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from auditlogservice.access import Principal, Scope
 from auditlogservice.errors import (
     AuditLogError,
+    InputTooLarge,
     OutcomeUnknown,
     Overloaded,
     StorageFull,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from collections.abc import Sequence as Seq
 
-    from auditlogservice.events import Draft
+    from auditlogservice.events import Draft, Event
     from auditlogservice.store.port import Answer, EventStore, Outcome
 
 ALICE = Principal(user_id="u1", name="alice", tenant="acme", scopes=frozenset(Scope))
@@ -136,6 +137,26 @@ def _one(name: str = "n", **more: Any) -> Submission:
     return Submission((draft(told(name, **more)),))
 
 
+def _event(name: str, steps: list[str] | None = None) -> Event:
+    if steps is not None:
+        steps.append(name)
+    return read_event(told(name), now=NOON)
+
+
+def _failing(error: Exception) -> Callable[[], Event]:
+    def fail() -> Event:
+        raise error
+
+    return fail
+
+
+async def _record_all(
+    recorder: Recorder, reads: Seq[Callable[[], Event]]
+) -> list[Outcome | BaseException]:
+    coming = [recorder.record_one(read, ALICE, key=None) for read in reads]
+    return await asyncio.gather(*coming, return_exceptions=True)
+
+
 async def _settle() -> None:
     """Let every task run until it waits for something."""
     for _ in range(10):
@@ -214,6 +235,80 @@ async def test_events_that_come_while_a_group_is_written_share_the_next_one_in_o
     assert sequences == list(range(1, 101))
     assert gauge.commits == [1, 100]
     assert (max(gauge.depths), gauge.depths[-1]) == (101, 0)
+
+
+async def test_single_events_that_come_at_once_are_prepared_together_and_share_a_group() -> None:
+    store, steps = FakeStore(), list[str]()
+    store.gate.set()
+    recorder = _recorder(store)
+
+    async def record(name: str) -> None:
+        steps.append("comes")
+        await recorder.record_one(lambda: _event(name, steps), ALICE, key=None)
+
+    async with _running(recorder) as callers:
+        for name in "abc":
+            callers.create_task(record(name))
+    assert steps == ["comes"] * 3 + ["a", "b", "c"]
+    assert (store.names, store.groups) == (["a", "b", "c"], [3])
+
+
+@pytest.mark.parametrize("key", [None, "once"])
+async def test_a_single_event_becomes_the_record_of_its_draft(key: str | None) -> None:
+    store = FakeStore()
+    store.gate.set()
+    recorder, event = _recorder(store), _event("n")
+    async with _running(recorder):
+        outcome = await recorder.record_one(lambda: event, ALICE, key=key)
+    assert isinstance(outcome, Appended)
+    same = recorder.draft(event, ALICE, key=key)
+    assert (outcome.record.id, outcome.record.payload) == (same.id, same.payload(same.received_at))
+
+
+async def test_what_reading_an_event_raises_is_told_to_its_caller_alone() -> None:
+    store = FakeStore()
+    store.gate.set()
+    recorder = _recorder(store)
+    bad, defect = InputTooLarge("too large"), ZeroDivisionError()
+    reads = [lambda: _event("before"), _failing(bad), _failing(defect), lambda: _event("behind")]
+    async with _running(recorder):
+        outcomes = await _record_all(recorder, reads)
+    assert outcomes[1:3] == [bad, defect]
+    assert store.names == ["before", "behind"]
+
+
+async def test_what_drafting_an_event_raises_is_told_to_its_caller_alone() -> None:
+    store = FakeStore()
+    store.gate.set()
+    recorder = _recorder(store)
+    no_event = cast("Event", object())
+    async with _running(recorder):
+        outcomes = await _record_all(recorder, [lambda: no_event, lambda: _event("good")])
+    assert isinstance(outcomes[0], AttributeError)
+    assert store.names == ["good"]
+
+
+async def test_an_event_whose_caller_left_before_it_was_read_is_not_kept() -> None:
+    store = FakeStore()
+    store.gate.set()
+    recorder = _recorder(store)
+    async with _running(recorder) as callers:
+        gone = callers.create_task(recorder.record_one(lambda: _event("gone"), ALICE, key=None))
+        other = callers.create_task(recorder.record_one(lambda: _event("other"), ALICE, key=None))
+        asyncio.get_running_loop().call_soon(gone.cancel)
+        assert isinstance(await other, Appended)
+    assert gone.cancelled()
+    assert store.names == ["other"]
+
+
+async def test_a_single_event_for_which_there_is_no_room_is_refused() -> None:
+    store = FakeStore()
+    store.gate.set()
+    recorder = _recorder(store, events=2)
+    async with _running(recorder):
+        outcomes = await _record_all(recorder, [lambda: _event("one")] * 3)
+    assert [type(each) for each in outcomes] == [Appended, Appended, Overloaded]
+    assert store.groups == [2]
 
 
 async def test_a_group_keeps_within_its_events() -> None:
@@ -577,6 +672,15 @@ async def test_closing_writes_everything_that_was_accepted_and_accepts_no_more()
     assert all(isinstance(task.result()[0], Appended) for task in accepted)
     with pytest.raises(Overloaded):
         await recorder.record(_one("later"))
+
+
+async def test_an_event_that_is_read_when_the_recorder_is_closed_is_refused() -> None:
+    recorder = _recorder(FakeStore())
+    async with asyncio.timeout(SOON), asyncio.TaskGroup() as tasks:
+        tasks.create_task(recorder.run())
+        asyncio.get_running_loop().call_soon(recorder.close)
+        with pytest.raises(Overloaded):
+            await recorder.record_one(lambda: _event("late"), ALICE, key=None)
 
 
 async def test_a_recorder_that_was_closed_before_it_ran_returns_at_once() -> None:

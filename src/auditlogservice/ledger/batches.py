@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from auditlogservice.access import Principal
     from auditlogservice.canonical import Json
-    from auditlogservice.events import Draft
+    from auditlogservice.events import Draft, Event
     from auditlogservice.ledger.recorder import Recorder, Reservation
     from auditlogservice.store.port import Outcome
 
@@ -74,20 +74,29 @@ class Told:
 def prepare(
     recorder: Recorder, told: Told, values: Iterable[Json | InputRefused]
 ) -> list[Draft | InputRefused]:
-    """Return a draft for each value, or why there is none. Takes its time; run it in a thread."""
-    return [_prepare(recorder, told, index, value) for index, value in enumerate(values)]
+    """Return a draft for each value, or why there is none. Takes its time; run it in a thread.
+
+    All are read before the first is drafted: see `Recorder.record_one`.
+    """
+    items = [_read(told, value) for value in values]
+    return [
+        item if isinstance(item, InputRefused) else _draft(recorder, told, index, *item)
+        for index, item in enumerate(items)
+    ]
 
 
-def _prepare(
-    recorder: Recorder, told: Told, index: int, value: Json | InputRefused
-) -> Draft | InputRefused:
+def _read(told: Told, value: Json | InputRefused) -> tuple[str | None, Event] | InputRefused:
+    """The event and its own key, or why there is none."""
     if isinstance(value, InputRefused):
         return value
     try:
         key, value = _split_key(value)
-        event = read_event(value, now=told.now)
+        return key, read_event(value, now=told.now)
     except InputRefused as error:
         return error
+
+
+def _draft(recorder: Recorder, told: Told, index: int, key: str | None, event: Event) -> Draft:
     if key is None and told.key is not None:
         return recorder.draft(event, told.principal, key=told.key, index=index)
     return recorder.draft(event, told.principal, key=key)

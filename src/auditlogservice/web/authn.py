@@ -15,6 +15,7 @@ from auditlogservice.access import Principal, Scope
 from auditlogservice.errors import NotAuthenticated, TwoAuthorizations
 from auditlogservice.web import budgets
 from auditlogservice.web.cookies import session_of
+from auditlogservice.web.headers import header_values
 from auditlogservice.web.services import services
 
 _scheme = OAuth2PasswordBearer(
@@ -64,10 +65,11 @@ async def caller_of(request: Request) -> Principal:
     session that a page of another site has made its browser use.
     """
     here = services(request)
-    if "authorization" not in request.headers and (session := session_of(request)):
+    given = header_values(request.scope, b"authorization")
+    if not given and (session := session_of(request)):
         principal = await here.sessions.check(session)
     else:
-        principal = await here.callers.check(bearer(request))
+        principal = await here.callers.check(_bearer(given))
     if await here.tenants.is_suspended(principal.tenant):
         raise NotAuthenticated(tried=True)
     return principal
@@ -81,13 +83,12 @@ async def require_still(request: Request, scope: Scope) -> None:
     (await caller_of(request)).require(scope)
 
 
-def bearer(request: Request) -> str:
-    """Return the token of the request, which is in its header and nowhere else.
+def _bearer(given: list[str]) -> str:
+    """Return the token of a request with these Authorization headers; it is nowhere else.
 
     Raises NotAuthenticated if there is none: another scheme is no try (RFC 6750 §3.1). Raises
     TwoAuthorizations if there are two headers, since two readers may each take another one.
     """
-    given = request.headers.getlist("authorization")
     if len(given) > 1:
         raise TwoAuthorizations
     scheme, _, token = given[0].partition(" ") if given else ("", "", "")

@@ -18,6 +18,7 @@ from auditlogservice.errors import (
 )
 from auditlogservice.ledger.sharing.fairness import Turns
 from auditlogservice.validation import Model, validate
+from auditlogservice.web.headers import header_value
 from auditlogservice.web.places import Places
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ async def read_body(request: Request, *, limit: int) -> bytes:
 
     Raises RequestTimeout if it comes in too slowly.
     """
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    encoding = header_value(request.scope, b"content-encoding", "identity").strip().lower()
     if encoding not in {"identity", "gzip", "zstd"}:
         raise UnsupportedMedia("the content encoding is gzip, zstd or none")
     if declared_length(request) > limit:
@@ -71,7 +72,7 @@ async def read_body(request: Request, *, limit: int) -> bytes:
 
 def declared_length(request: Request) -> int:
     """Return how many bytes the body is going to have, packed or not; 0 if nothing says so."""
-    declared = request.headers.get("content-length", "")
+    declared = header_value(request.scope, b"content-length", "")
     return int(declared) if declared.isdigit() else 0
 
 
@@ -127,7 +128,7 @@ class BatchRoom:
 
 def require_media(request: Request, accepted: Collection[str]) -> str:
     """Return the media type, one of `accepted`; JSON if the request does not say."""
-    said = request.headers.get("content-type", "application/json")
+    said = header_value(request.scope, b"content-type", "application/json")
     media = said.partition(";")[0].strip().lower()
     if media not in accepted:
         raise UnsupportedMedia(f"the content type is {' or '.join(accepted)}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from starlette.requests import ClientDisconnect, Request
 
 from auditlogservice.errors import MalformedInput
+from auditlogservice.web.headers import header_value, header_values
 from auditlogservice.web.hosts import AllowedHosts, read_host
 from auditlogservice.web.patience import SlowReader
 from auditlogservice.web.problems import INTERNAL, MISDIRECTED, PROBLEMS, answer
@@ -94,7 +95,7 @@ class Edge:
         told = scope["path"]
         if len(told) > 1 and told.endswith("/"):
             scope["path"] = told[:-1]
-        given = next(iter(_values(scope, b"x-request-id")), "")
+        given = header_value(scope, b"x-request-id", "")
         scope["request_id"] = given if _REQUEST_ID.fullmatch(given) else self._new_id()
         exchange = _Exchange(send, scope)
         start = time.perf_counter()
@@ -126,7 +127,7 @@ class Edge:
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         """Return the answer to who calls this service by a name that is not its own."""
-        host = read_host(_values(scope, b"host"), http_version=scope["http_version"])
+        host = read_host(header_values(scope, b"host"), http_version=scope["http_version"])
         if host is None:
             why = "a request has one Host header, with the name or the address of this service"
             return answer(Request(scope), PROBLEMS[MalformedInput], detail=why)
@@ -176,11 +177,6 @@ class _Exchange:
             # A refusal says itself what refused it.
             *(each for each in _raw(limits) if each[0] not in told),
         ]
-
-
-def _values(scope: Scope, name: bytes) -> list[str]:
-    """Return what the headers of this name say; ASGI has names in lower case."""
-    return [value.decode("latin-1") for each, value in scope["headers"] if each == name]
 
 
 def _raw(headers: Mapping[str, str]) -> list[RawHeader]:

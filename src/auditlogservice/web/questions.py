@@ -93,6 +93,8 @@ class Parameters:
 
 def refuse_parameters(request: Request) -> None:
     """Raise InvalidInput for each parameter of a call that has none."""
+    if not request.scope["query_string"]:
+        return
     Parameters.read(request.scope["query_string"]).end()
 
 

@@ -12,17 +12,19 @@ from auditlogservice.events import (
     MAX_EVENT_BYTES,
     MAX_IDEMPOTENCY_KEY,
     Erasure,
+    Event,
     Record,
     is_idempotency_key,
     read_event,
 )
 from auditlogservice.governance import MAX_REASON
-from auditlogservice.store.port import Appended, Replayed, Submission
+from auditlogservice.store.port import Appended, Replayed
 from auditlogservice.web.authn import Eraser, Reader, Writer
 from auditlogservice.web.bodies import read_body, require_media
 from auditlogservice.web.callers import record_one_read
 from auditlogservice.web.choosing import optional_reason
 from auditlogservice.web.documents import JSON, answers, body, parameter, problems, refer
+from auditlogservice.web.headers import header_values
 from auditlogservice.web.questions import refuse_parameters
 from auditlogservice.web.services import services
 
@@ -52,11 +54,13 @@ async def record_event(request: Request, caller: Writer) -> Response:
     require_media(request, (JSON,))
     refuse_parameters(request)
     key = idempotency_key(request)
-    value = canonical.parse(await read_body(request, limit=MAX_EVENT_BYTES))
+    raw = await read_body(request, limit=MAX_EVENT_BYTES)
     recorder, clock = services(request).recorder, services(request).clock
-    draft = recorder.draft(read_event(value, now=clock()), caller, key=key)
-    (outcome,) = await recorder.record(Submission((draft,)))
-    match outcome:
+
+    def read() -> Event:
+        return read_event(canonical.parse(raw), now=clock())
+
+    match await recorder.record_one(read, caller, key=key):
         case Appended(record):
             return _record(record.answer(), 201, {"Location": f"/events/{record.id}"})
         case Replayed(Erasure() as erasure):
@@ -70,7 +74,7 @@ async def record_event(request: Request, caller: Writer) -> Response:
 
 def idempotency_key(request: Request) -> str | None:
     """Return the Idempotency-Key header, if there is one. Raises BadIdempotencyKey."""
-    given = request.headers.getlist("idempotency-key")
+    given = header_values(request.scope, b"idempotency-key")
     if not given:
         return None
     if len(given) > 1 or not is_idempotency_key(given[0]):
