@@ -122,10 +122,11 @@ def _common(
 
 def is_only_bounds(where: Filter) -> bool:
     """Whether every record within `bounds_of(where)` matches, so that none need be looked at."""
-    return all(map(_is_bound, where.parts if isinstance(where, AllOf) else (where,)))
+    return all(map(is_bound, where.parts if isinstance(where, AllOf) else (where,)))
 
 
-def _is_bound(part: Filter) -> bool:
+def is_bound(part: Filter) -> bool:
+    """Whether `bounds_of` says all that this part of a conjunction asks for."""
     match part:
         case Compare("sequence", _, text):
             return is_number(text)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pymongo
 import pytest
-from asking import append, either, erase, keep, page, where, whole_log
+from asking import append, either, erase, keep, page, question, where, whole_log
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.uri_parser import parse_uri
 from trees import examined, graves
@@ -472,7 +472,8 @@ async def test_a_page_deep_in_the_log_costs_what_the_first_one_costs(
     costs = list[tuple[int, int]]()
     for beyond in (None, 360 if order == "oldest" else 40):
         ear.finds.clear()
-        assert len(await page(store.events, asked, order=order, beyond=beyond, limit=10)) == 10
+        query = question(asked, order=order, beyond=beyond, limit=10)
+        assert len(await store.events.page(query)) == 10
         figures = [plan["executionStats"] for plan in plans(database, ear.finds)]
         costs.append(
             (
@@ -551,7 +552,8 @@ async def test_a_page_by_id_reads_what_it_names(
     store, ear = overheard
     (record,) = await page(store.events, where(actor__id="u7"))
     ear.finds.clear()
-    assert await page(store.events, where(_id=record.id, name="same")) == [record]
+    asked = question(where(_id=record.id, name="same"))
+    assert await store.events.page(asked) == [record]
     (plan,) = plans(database, ear.finds)
     assert plan["executionStats"]["totalDocsExamined"] == 1
 
@@ -662,7 +664,7 @@ async def test_every_write_waits_for_the_journal_of_a_majority_and_every_read_fo
     await store.accounts.shared_secret("name", b"secret")
     await store.events.ping()
     await store.events.find("acme", record.id)
-    await page(store.events, where(name="same"))
+    await store.events.page(question(where(name="same")))
     await store.accounts.user_named("alice")
     writes = [one for one in ear.others if "autocommit" not in one or "commitTransaction" in one]
     assert len(writes) == 4

@@ -17,11 +17,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from auditlogservice.bounds import is_only_bounds
+from auditlogservice.bounds import is_bound
 from auditlogservice.events import Listing, Sequence
 from auditlogservice.filters import AllOf, AnyOf, Is, is_number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence as Seq
+
     import apsw
 
     from auditlogservice.filters import Filter
@@ -56,10 +58,16 @@ class Condition:
 
 
 def condition_for(where: Filter) -> Condition | None:
-    """Return what nearly all records fulfil that match; None if SQLite cannot tell."""
+    """Return what nearly all records within `bounds_of(where)` fulfil that match.
+
+    None if SQLite cannot tell.
+    """
+    parts = where.parts if isinstance(where, AllOf) else (where,)
+    return _combined([part for part in parts if not is_bound(part)], " AND ")
+
+
+def _condition(where: Filter) -> Condition | None:
     match where:
-        case _ if is_only_bounds(where):
-            return Condition("1")
         case AllOf(parts):
             return _combined(parts, " AND ")
         case AnyOf(parts):
@@ -74,12 +82,12 @@ def condition_for(where: Filter) -> Condition | None:
             return None
 
 
-def _combined(parts: tuple[Filter, ...], operator: str) -> Condition | None:
-    conditions = [each for each in map(condition_for, parts) if each is not None]
+def _combined(parts: Seq[Filter], operator: str) -> Condition | None:
+    conditions = [each for each in map(_condition, parts) if each is not None]
     if len(conditions) < len(parts):
         return None
     expression = operator.join(f"({each.expression})" for each in conditions)
-    return Condition(expression, tuple(value for each in conditions for value in each.values))
+    return Condition(expression or "1", tuple(v for each in conditions for v in each.values))
 
 
 def join_rows(
