@@ -117,10 +117,10 @@ def reckon(seen: Figures, chosen: Choices) -> list[tuple[str, str, str]]:
 
 
 def reckoned(document: str) -> str:
-    """Return the document with what follows from its figures."""
-    part = _under(document, FOLLOWS)
-    new = _follows(document)
-    return document.replace(part, re.sub(r"(?:^\|.*\n)+", f"{new}\n", part, flags=re.MULTILINE))
+    """Return the document with what follows from its figures: the first table there."""
+    part, new = _under(document, FOLLOWS), _follows(document)
+    told = re.sub(r"(?:^\|.*\n)+", f"{new}\n", part, count=1, flags=re.MULTILINE)
+    return document.replace(part, told)
 
 
 def _follows(document: str) -> str:
