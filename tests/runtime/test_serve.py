@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -20,8 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
-
-from auditlogservice.runtime.cli.serve import _duplicates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -239,38 +236,6 @@ def test_a_killed_server_has_lost_and_doubled_nothing(server: Server) -> None:
 @pytest.mark.timeout(1200)
 def test_sixty_kills_lose_and_double_nothing(server: Server) -> None:
     kill_again_and_again(server, kills=60, seconds=3.0)
-
-
-def test_connections_that_come_at_once_are_taken_in_a_few_turns_of_the_loop() -> None:
-    """A loop that is busy takes long for a turn, and a health check comes anew each time."""
-    uvloop = pytest.importorskip("uvloop")
-    number, taken = 160, list[asyncio.BaseTransport]()
-
-    class Taken(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            taken.append(transport)
-
-    async def turns(listener: socket.socket) -> int:
-        loop = asyncio.get_running_loop()
-        servers = [
-            await loop.create_server(Taken, sock=each, backlog=number)
-            for each in _duplicates(listener)
-        ]
-        with contextlib.ExitStack() as callers:
-            for _ in range(number):
-                callers.enter_context(socket.create_connection(listener.getsockname(), 30))
-            turn = 0
-            while len(taken) < number:
-                turn += 1
-                await asyncio.sleep(0)
-        for server in servers:
-            server.close()
-        for transport in taken:
-            transport.close()
-        return turn
-
-    listener = socket.create_server(("127.0.0.1", 0), backlog=number)
-    assert uvloop.run(turns(listener)) < number / 4
 
 
 def test_two_workers_over_mongodb_answer_as_one(mongodb_url: str, tmp_path: Path) -> None:

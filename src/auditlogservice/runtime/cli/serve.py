@@ -118,16 +118,6 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def _duplicates(listener: socket.socket) -> list[socket.socket]:
-    """Return the socket, and others for the same queue of connections.
-
-    uvloop takes one connection from each in a turn of its loop, and a busy loop has some fifty
-    turns a second: with one socket, whoever came anew under five times the load, a health check
-    too, waited for ten seconds behind all that had come at once.
-    """
-    return [listener, *(listener.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))]
-
-
 def _address(listener: socket.socket, settings: Settings) -> str:
     scheme = "https" if settings.tls_cert else "http"
     host, port = listener.getsockname()[:2]
@@ -177,7 +167,7 @@ def _serve_one(settings: Settings, listener: socket.socket) -> None:
     switch_often()
     app = KeptStart(build_app(settings))
     try:
-        _Server(_config(app, settings), _address(listener, settings)).run(_duplicates(listener))
+        _Server(_config(app, settings), _address(listener, settings)).run([listener])
     except SystemExit:
         if app.error:
             raise app.error from None
@@ -189,9 +179,7 @@ def _serve_many(settings: Settings, listener: socket.socket) -> None:
     with metrics_folder() as folder:
         os.environ |= {"PROMETHEUS_MULTIPROC_DIR": str(folder), **_environment(settings)}
         app = "auditlogservice.runtime.wiring:app_from_environment"
-        supervisor = _Supervisor(
-            _config(app, settings), _duplicates(listener), _address(listener, settings)
-        )
+        supervisor = _Supervisor(_config(app, settings), [listener], _address(listener, settings))
         supervisor.run()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
         raise UnsafeSetup("a worker could not start; it has said why")
@@ -235,4 +223,3 @@ def _say_ready(address: str) -> None:
 
 
 _START_SECONDS = 60
-_ACCEPTED_AT_ONCE = 16
