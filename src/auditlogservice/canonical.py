@@ -231,7 +231,7 @@ def _walk_object(value: dict[str, Json], place: _Place, depth: int, survey: _Sur
         # for these takes a quarter off.
         kind = type(item)
         if kind is dict:
-            _walk_object(item, (place, key), depth + 1, survey)  # type: ignore[arg-type] # is one
+            _walk_object(item, (place, key), depth + 1, survey)  # type: ignore[arg-type] # `kind` says
         elif kind is not str:
             _walk(item, (place, key), depth + 1, survey)
 
